@@ -1,0 +1,1 @@
+"""streamsync: from billing events to ERP postings, with every difference explained."""

@@ -1,0 +1,83 @@
+"""The work of one partition of one lane, between two commits.
+
+Problem: Kafka and the in-memory driver must run steps, treat poison records and collect outputs
+in exactly the same way, or a test in memory would prove nothing. Both use this class: they hand
+it records, take the batch it has collected, commit it and say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from streamsync.engine.lane import LaneSpec, Output, Poison, SourceRecord
+from streamsync.engine.shard import LaneShard
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one commit makes durable: all of it, or nothing."""
+
+    lane: LaneSpec
+    partition: int
+    records: Sequence[SourceRecord]
+    loop_backs: Sequence[tuple[Output, int]]
+    outputs: Sequence[tuple[Output, int]]
+    rows: Sequence[tuple[bytes, bytes | None]]
+    position: int
+
+
+class PartitionWork:
+    """Runs a lane's step over the records of one partition and collects the results."""
+
+    def __init__(self, lane: LaneSpec, shard: LaneShard, position: int | None) -> None:
+        self.lane = lane
+        self.shard = shard
+        self.position = position
+        self.skipped = 0
+        self._records: list[SourceRecord] = []
+        self._loop_backs: list[tuple[Output, int]] = []
+        self._outputs: list[tuple[Output, int]] = []
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def apply(self, records: Iterable[SourceRecord]) -> None:
+        """Run the step over records; those below the position were done before, and are skipped."""
+        for record in records:
+            if self.position is not None and record.offset < self.position:
+                self.skipped += 1
+                continue
+            for output in self._run_step(record):
+                kind = self._loop_backs if output.topic == self.lane.source else self._outputs
+                kind.append((output, record.timestamp_ms))
+            self._records.append(record)
+            self.position = record.offset + 1
+
+    def _run_step(self, record: SourceRecord) -> Sequence[Output]:
+        self.shard.begin_step()
+        try:
+            return list(self.lane.step(self.shard, record))
+        except Poison as poison:
+            self.shard.undo_step()
+            return list(self.lane.dead_letter(record, poison))
+
+    def batch(self) -> Batch | None:
+        """Everything since the last commit; `None` when nothing was read."""
+        if not self._records or self.position is None:
+            return None
+        return Batch(
+            lane=self.lane,
+            partition=self.shard.partition,
+            records=self._records,
+            loop_backs=self._loop_backs,
+            outputs=self._outputs,
+            rows=self.shard.changes(),
+            position=self.position,
+        )
+
+    def committed(self) -> None:
+        """The last batch is durable."""
+        self.shard.committed()
+        # New lists, since the batch that was handed out keeps the old ones.
+        self._records, self._loop_backs, self._outputs = [], [], []
