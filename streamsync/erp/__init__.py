@@ -1,0 +1,1 @@
+"""ERP adapters: commands in, exactly one booked document each, confirmations out."""

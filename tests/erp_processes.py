@@ -1,0 +1,118 @@
+"""Starts the processes of the ERP side for tests, and talks to the simulated ERP directly."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TOKEN = "test-token"
+RUN = """
+import typer
+from streamsync.erp.commands import register
+app = typer.Typer()
+app.callback()(lambda: None)
+register(app)
+app()
+"""
+CHART = {
+    "entities": [
+        {
+            "id": entity,
+            "functional_currency": currency,
+            "accounts": [{"code": code} for code in ("1100", "1200", "2400", "4000")],
+        }
+        for entity, currency in (("acme-us", "USD"), ("acme-jp", "JPY"))
+    ]
+}
+
+
+def free_port() -> int:
+    """A port nobody listens on, from this suite's range."""
+    for port in range(39200, 39230):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    raise RuntimeError("ports 39200-39229 are all in use")
+
+
+def start(*arguments: str, token: str = TOKEN) -> subprocess.Popen[bytes]:
+    """A process of the ERP side."""
+    environment = {**os.environ, "STREAMSYNC_ERP_TOKEN": token}
+    return subprocess.Popen([sys.executable, "-c", RUN, *arguments], env=environment)
+
+
+def stop(process: subprocess.Popen[bytes]) -> int:
+    """Ask it to end; its exit code."""
+    process.terminate()
+    return process.wait(timeout=20)
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 20) -> None:
+    """Until the address answers."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise RuntimeError(f"the process ended with {process.returncode}")
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError(f"{url} does not answer")
+
+
+@dataclass
+class Erp:
+    """A running simulated ERP."""
+
+    url: str
+    data_dir: Path
+    process: subprocess.Popen[bytes]
+
+    def call(
+        self, path: str, body: Any = None, token: str | None = TOKEN
+    ) -> tuple[int, dict[str, Any]]:
+        """Status and JSON body of GET, or of POST when there is a body."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=data)
+        if token is not None:
+            request.add_header("Authorization", f"Bearer {token}")
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def manifest(self) -> list[dict[str, Any]]:
+        """The faults so far."""
+        faults: list[dict[str, Any]] = self.call("/admin/manifest")[1]["faults"]
+        return faults
+
+
+@contextmanager
+def simulated_erp(folder: Path, *options: str, port: int | None = None) -> Iterator[Erp]:
+    """A simulated ERP with the test chart."""
+    port = port or free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    chart = folder / "chart.json"
+    chart.write_text(json.dumps(CHART))
+    arguments = ("--data-dir", str(folder), "--port", str(port), "--chart", str(chart), *options)
+    process = start("erp-simulated", *arguments)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/health", process)
+        yield Erp(url, folder, process)
+    finally:
+        if process.poll() is None:
+            stop(process)
