@@ -1,0 +1,260 @@
+"""Stripe: a webhook body becomes exactly one canonical billing event, whatever its bytes.
+
+Problem: every record that was stored must be counted once, so that nothing is lost in silence, and
+no payload may stop a partition. How: open the envelope strictly, find the account, group the type,
+check the API version, read the facts; every refusal on the way is an outcome with a reason and a
+place. `read_event` is pure and total: the same record gives the same event, and it never raises.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from streamsync.core.facts import BillingEvent, Fact
+from streamsync.core.records import RawWebhook, SourcePosition
+from streamsync.sources import strict_json, stripe_contract, stripe_invoice, stripe_settlement
+from streamsync.sources.account import account_key
+from streamsync.sources.envelope import Envelope
+from streamsync.sources.refusal import Refusal
+from streamsync.sources.signature import SigningSecret, sign, verify
+from streamsync.sources.stripe_payload import ID_LENGTH_MAX, SECONDS_MAX
+from streamsync.sources.stripe_types import VERSIONS, group_of
+
+_SIGNATURE_HEADER = "stripe-signature"
+_DELIVERY_FIELDS = frozenset({"pending_webhooks", "request"})
+
+_DOCUMENT_READERS: Mapping[str, Callable[[object, int], Fact]] = {
+    "invoice.finalized": stripe_invoice.read_issued,
+    "invoice.paid": stripe_invoice.read_paid,
+    "invoice.payment_succeeded": stripe_invoice.read_paid,
+    "invoice.payment_failed": stripe_invoice.read_failed,
+    "invoice.voided": stripe_invoice.read_voided,
+    "invoice.marked_uncollectible": stripe_invoice.read_uncollectible,
+    "credit_note.created": stripe_settlement.read_credit_note,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A payload whose envelope was read; `body` is its `data.object`."""
+
+    event_id: str
+    event_type: str
+    api_version: str | None
+    created_ms: int
+    body: Mapping[str, object]
+    content_hash: str
+    account: str
+    named: bool
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= ID_LENGTH_MAX else None
+
+
+def _reference(value: object) -> str | None:
+    return _text(value.get("id") if isinstance(value, dict) else value)
+
+
+def _account_of(event_type: str, body: Mapping[str, object]) -> tuple[str | None, bool]:
+    """The billing account, and whether the payload really names it (or only another object)."""
+    own = _text(body.get("id"))
+    if body.get("object") == "customer" and own:
+        return own, True
+    customer = _reference(body.get("customer"))
+    if customer:
+        return customer, True
+    if body.get("object") == "charge" and own:
+        return own, True
+    if event_type.startswith("customer.") and event_type.count(".") == 1 and own:
+        return own, True
+    return _reference(body.get("charge")) or own, False
+
+
+def _content_hash(payload: Mapping[str, object]) -> str:
+    content = {name: value for name, value in payload.items() if name not in _DELIVERY_FIELDS}
+    return hashlib.sha256(strict_json.canonical(content)).hexdigest()
+
+
+def _object_of(payload: Mapping[str, object]) -> Mapping[str, object]:
+    data = payload.get("data")
+    body = data.get("object") if isinstance(data, dict) else None
+    return body if isinstance(body, dict) else {}
+
+
+def _open(payload: object) -> _Opened:
+    if not isinstance(payload, dict):
+        raise Refusal("field_type_wrong", "payload: an event is a JSON object")
+    event_id, event_type = _text(payload.get("id")), _text(payload.get("type"))
+    if event_id is None:
+        raise Refusal("field_missing", "id: text of at most 255 characters is required")
+    if event_type is None:
+        raise Refusal("field_missing", "type: text of at most 255 characters is required")
+    created = payload.get("created")
+    if type(created) is not int or not 0 <= created <= SECONDS_MAX:
+        raise Refusal("field_missing", "created: seconds since 1970 are required")
+    body = _object_of(payload)
+    if not body:
+        raise Refusal("field_missing", "data.object: an object is required")
+    account, named = _account_of(event_type, body)
+    version = payload.get("api_version")
+    return _Opened(
+        event_id=event_id,
+        event_type=event_type,
+        api_version=_text(version),
+        created_ms=created * 1000,
+        body=body,
+        content_hash=_content_hash(payload),
+        account=account or event_id,
+        named=named,
+    )
+
+
+def _read_facts(opened: _Opened) -> tuple[Fact, ...]:
+    kind, body, created_ms = opened.event_type, dict(opened.body), opened.created_ms
+    if kind == "charge.refunded":
+        return stripe_settlement.read_refunds(body, created_ms)
+    reader = _DOCUMENT_READERS.get(kind)
+    if reader is not None:
+        return (reader(body, created_ms),)
+    change, digest = kind.rsplit(".", 1)[1], opened.content_hash[:16]
+    if kind.startswith("customer.subscription."):
+        return (stripe_contract.read_subscription(body, created_ms, change, digest),)
+    return (stripe_contract.read_customer(body, created_ms, change, digest),)
+
+
+_BOOKS_NOTHING = {
+    "customer_changed": "customer_state_only",
+    "subscription_changed": "subscription_state_only",
+    "payment_failed": "payment_failed",
+}
+
+
+def _interpret(opened: _Opened) -> tuple[str, str | None, str | None, tuple[Fact, ...]]:
+    """outcome, reason, detail and facts of an opened payload."""
+    group = group_of(opened.event_type)
+    # Quoted only where it looks like a type: other text could be anything.
+    shown = opened.event_type if opened.event_type.replace(".", "_").isidentifier() else "the text"
+    if group == "ignored":
+        return "ignored", "type_cannot_touch_books", f"type: {shown}", ()
+    if group == "unknown":
+        return "unknown", "type_unknown", f"type: {shown} is in no list of this source", ()
+    if group == "touching":
+        if not opened.named:
+            detail = f"data.object: {shown} names no customer, only another object"
+            return "waiting", "account_not_named", detail, ()
+        return "unknown", "type_not_handled", f"type: {shown} may touch the books", ()
+    if opened.api_version not in VERSIONS:
+        detail = f"api_version: not among {min(VERSIONS)} to {max(VERSIONS)}"
+        return "unknown", "api_version_unknown", detail, ()
+    facts = _read_facts(opened)
+    if not facts:
+        return "no_entry", "amount_zero", "data.object.amount_refunded: 0", ()
+    reason = _BOOKS_NOTHING.get(facts[0].kind)
+    return ("no_entry" if reason else "facts"), reason, None, facts
+
+
+def _correlation(raw: RawWebhook, event_id: str, content_hash: str) -> str:
+    digest = hashlib.sha256()
+    for part in (raw.tenant, raw.source, event_id, content_hash):
+        data = part.encode()
+        digest.update(len(data).to_bytes(4, "big") + data)
+    return digest.hexdigest()[:32]
+
+
+def _unopened(
+    raw: RawWebhook, position: SourcePosition, payload: object, why: Refusal
+) -> BillingEvent:
+    """An event whose envelope is broken: what can be told of it, under an account of its own."""
+    members: Mapping[str, object] = payload if isinstance(payload, dict) else {}
+    content_hash = hashlib.sha256(raw.body).hexdigest()
+    event_id = _text(members.get("id")) or f"sha256:{content_hash[:32]}"
+    event_type = _text(members.get("type")) or "unreadable"
+    account, _ = _account_of(event_type, _object_of(members))
+    return BillingEvent(
+        tenant=raw.tenant,
+        source=raw.source,
+        account=account_key(raw.tenant, raw.source, account or event_id),
+        source_event_id=event_id,
+        source_event_type=event_type,
+        api_version=_text(members.get("api_version")),
+        content_hash=content_hash,
+        occurred_at_ms=raw.received_at_ms,
+        correlation_id=_correlation(raw, event_id, content_hash),
+        outcome="rejected",
+        reason=why.reason,
+        detail=why.detail,
+        position=position,
+    )
+
+
+def read_event(raw: RawWebhook, position: SourcePosition) -> BillingEvent:
+    """Exactly one canonical event of a stored webhook; never raises, on any bytes."""
+    payload: object = None
+    try:
+        payload = strict_json.loads(raw.body)
+        opened = _open(payload)
+    except Refusal as why:
+        return _unopened(raw, position, payload, why)
+    facts: tuple[Fact, ...] = ()
+    try:
+        outcome, reason, detail, facts = _interpret(opened)
+    except Refusal as why:
+        outcome, reason, detail = why.outcome, why.reason, why.detail
+    return BillingEvent(
+        tenant=raw.tenant,
+        source=raw.source,
+        account=account_key(raw.tenant, raw.source, opened.account),
+        source_event_id=opened.event_id,
+        source_event_type=opened.event_type,
+        api_version=opened.api_version,
+        content_hash=opened.content_hash,
+        occurred_at_ms=opened.created_ms,
+        correlation_id=_correlation(raw, opened.event_id, opened.content_hash),
+        outcome=outcome,
+        reason=reason,
+        detail=detail,
+        facts=facts,
+        position=position,
+    )
+
+
+class Stripe:
+    """The Stripe source, behind the interface that all sources share."""
+
+    kind = "stripe"
+
+    def read_event(self, raw: RawWebhook, position: SourcePosition) -> BillingEvent:
+        """One canonical event per stored webhook."""
+        return read_event(raw, position)
+
+    def envelope(self, body: bytes) -> Envelope:
+        """The names needed to route a body; `Refusal` when it is not strict JSON."""
+        payload = strict_json.loads(body)
+        members: Mapping[str, object] = payload if isinstance(payload, dict) else {}
+        account, _ = _account_of(_text(members.get("type")) or "", _object_of(members))
+        return Envelope(account=account, event_id=_text(members.get("id")))
+
+    def account_hint(self, body: bytes) -> str | None:
+        """The billing account of a body, None where it names none or cannot be read."""
+        try:
+            return self.envelope(body).account
+        except Refusal:
+            return None
+
+    def verify(
+        self,
+        headers: Mapping[str, str],
+        body: bytes,
+        secrets: Sequence[SigningSecret],
+        now_ms: int,
+    ) -> str:
+        """Id of the key that signed the body; `SignatureRefused` otherwise."""
+        found = [value for name, value in headers.items() if name.lower() == _SIGNATURE_HEADER]
+        return verify(found[0] if len(found) == 1 else None, body, secrets, now_ms)
+
+    def sign(self, body: bytes, secret: SigningSecret, now_ms: int) -> Mapping[str, str]:
+        """Headers that make the body pass `verify`."""
+        return {"Stripe-Signature": sign(body, secret, now_ms)}

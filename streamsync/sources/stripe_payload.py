@@ -1,0 +1,293 @@
+"""Shapes of the Stripe objects that become facts, and nothing of them that books do not need.
+
+Problem: a payload has hundreds of fields, any of which may be missing or of the wrong type. How:
+strict pydantic models of the few fields that are read; the first broken rule becomes a `Refusal`
+with a reason and a place such as `data.object.lines.data[2].amount`. The value itself is never
+quoted: it could be anything, also a name or a card number.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from streamsync.sources.refusal import Refusal
+
+AMOUNT_MAX = 10**15
+"""Far above any document, far below 64 bits: sums of amounts cannot overflow a contract field."""
+ID_LENGTH_MAX = 255
+"""Stripe documents that its ids never exceed 255 characters."""
+SECONDS_MAX = 32_503_680_000
+"""The year 3000: later times cannot be turned into dates in every time zone."""
+
+
+def _id_of(value: object) -> object:
+    """Stripe gives a reference as an id, or, expanded, as the object with that id."""
+    return value.get("id") if isinstance(value, dict) else value
+
+
+def _decimal_of(value: object) -> object:
+    return Decimal(value) if type(value) is int else value
+
+
+Amount = Annotated[int, Field(ge=-AMOUNT_MAX, le=AMOUNT_MAX)]
+Seconds = Annotated[int, Field(ge=0, le=SECONDS_MAX)]
+Id = Annotated[str, BeforeValidator(_id_of), Field(min_length=1, max_length=ID_LENGTH_MAX)]
+Word = Annotated[str, Field(max_length=ID_LENGTH_MAX)]
+Percentage = Annotated[
+    Decimal, BeforeValidator(_decimal_of), Field(ge=0, le=1000, max_digits=12, decimal_places=8)
+]
+
+
+class Piece(BaseModel):
+    """A part of a payload: exact types, unknown fields left out."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+class Address(Piece):
+    """Of an address only the country is read."""
+
+    country: Word | None = None
+
+
+class Period(Piece):
+    """Service period of a line; `end` is exclusive."""
+
+    start: Seconds
+    end: Seconds
+
+
+class DiscountAmount(Piece):
+    """A discount as it falls on one line."""
+
+    amount: Amount
+
+
+class TaxRate(Piece):
+    """Explains a tax amount that names it."""
+
+    id: Id
+    jurisdiction: Word | None = None
+    percentage: Percentage | None = None
+
+
+class TaxAmount(Piece):
+    """A tax as it falls on one line."""
+
+    amount: Amount
+    inclusive: bool
+    tax_rate: Id
+    taxable_amount: Amount | None = None
+
+
+class Price(Piece):
+    """What was sold: a price, or a plan of the older shape."""
+
+    id: Id
+    product: Id | None = None
+
+
+class Line(Piece):
+    """A line of an invoice; `amount` is before discounts and contains inclusive taxes."""
+
+    id: Id
+    amount: Amount
+    currency: Word | None = None
+    discount_amounts: list[DiscountAmount] | None = None
+    tax_amounts: list[TaxAmount] | None = None
+    tax_rates: list[TaxRate] | None = None
+    period: Period | None = None
+    price: Price | None = None
+    plan: Price | None = None
+    subscription: Id | None = None
+    proration: bool | None = None
+
+
+class Lines(Piece):
+    """Embedded lines; `has_more`: Stripe left some out."""
+
+    data: list[Line]
+    has_more: bool | None = None
+
+
+class StatusTransitions(Piece):
+    """Business times of an invoice."""
+
+    finalized_at: Seconds | None = None
+    paid_at: Seconds | None = None
+    voided_at: Seconds | None = None
+    marked_uncollectible_at: Seconds | None = None
+
+
+class InvoiceHead(Piece):
+    """What every fact of an invoice needs."""
+
+    id: Id
+    currency: Word
+    subscription: Id | None = None
+    customer_address: Address | None = None
+    customer_tax_exempt: Word | None = None
+    status_transitions: StatusTransitions | None = None
+    attempt_count: Annotated[int, Field(ge=0, le=10**6)] | None = None
+
+
+class IssuedInvoice(InvoiceHead):
+    """An invoice when it is finalised."""
+
+    number: Word | None = None
+    total: Amount
+    tax: Amount | None = None
+    collection_method: Word | None = None
+    lines: Lines
+
+
+class PaidInvoice(InvoiceHead):
+    """An invoice when it is paid."""
+
+    total: Amount
+    amount_due: Amount | None = None
+    amount_paid: Amount
+    starting_balance: Amount | None = None
+    ending_balance: Amount | None = None
+    paid_out_of_band: bool | None = None
+    charge: Id | None = None
+
+
+class RefundItem(Piece):
+    """One refund of a charge."""
+
+    id: Id
+    amount: Amount
+    created: Seconds | None = None
+    status: Word | None = None
+
+
+class RefundItems(Piece):
+    """Embedded refunds, newest first."""
+
+    data: list[RefundItem]
+    has_more: bool | None = None
+
+
+class RefundedCharge(Piece):
+    """A charge of which something was given back."""
+
+    id: Id
+    currency: Word
+    amount_refunded: Amount
+    invoice: Id | None = None
+    refunds: RefundItems | None = None
+
+
+class NoteLine(Piece):
+    """A line of a credit note; `amount` is before discounts and contains inclusive taxes."""
+
+    amount: Amount
+    discount_amount: Amount | None = None
+    discount_amounts: list[DiscountAmount] | None = None
+    invoice_line_item: Id | None = None
+    tax_amounts: list[TaxAmount] | None = None
+
+
+class NoteLines(Piece):
+    """Embedded lines of a credit note."""
+
+    data: list[NoteLine]
+    has_more: bool | None = None
+
+
+class Note(Piece):
+    """A credit note."""
+
+    id: Id
+    currency: Word
+    invoice: Id
+    created: Seconds | None = None
+    total: Amount
+    type: Word
+    refund: Id | None = None
+    customer_balance_transaction: Id | None = None
+    out_of_band_amount: Amount | None = None
+    pre_payment_amount: Amount | None = None
+    post_payment_amount: Amount | None = None
+    tax_amounts: list[TaxAmount] | None = None
+    lines: NoteLines | None = None
+
+
+class CustomerObject(Piece):
+    """A customer; name, e-mail and the rest of the address are never read."""
+
+    id: Id
+    address: Address | None = None
+    currency: Word | None = None
+    tax_exempt: Word | None = None
+
+
+class SubscriptionItem(Piece):
+    """One item of a subscription."""
+
+    price: Price | None = None
+    plan: Price | None = None
+    quantity: Annotated[int, Field(ge=0, le=AMOUNT_MAX)] | None = None
+
+
+class SubscriptionItems(Piece):
+    """Items of a subscription."""
+
+    data: list[SubscriptionItem]
+
+
+class SubscriptionObject(Piece):
+    """State of a subscription."""
+
+    id: Id
+    status: Word
+    currency: Word | None = None
+    items: SubscriptionItems | None = None
+    current_period_start: Seconds | None = None
+    current_period_end: Seconds | None = None
+
+
+PieceT = TypeVar("PieceT", bound=Piece)
+
+_AMOUNT_FIELDS = frozenset(
+    name
+    for model in (Line, IssuedInvoice, PaidInvoice, RefundItem, RefundedCharge, NoteLine, Note)
+    for name, field in model.model_fields.items()
+    if "amount" in name or name in ("total", "tax", "starting_balance", "ending_balance")
+    if "amounts" not in name
+)
+
+
+def place_of(path: tuple[int | str, ...], root: str = "data.object") -> str:
+    """`("lines", "data", 2, "amount")` as `data.object.lines.data[2].amount`."""
+    return root + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+
+
+def _reason_of(kind: str, name: int | str, absent: bool) -> tuple[str, str]:
+    if name in _AMOUNT_FIELDS:
+        if absent:
+            return "amount_missing", "an integer in minor units is required, found nothing"
+        if kind in ("greater_than_equal", "less_than_equal", "int_parsing_size"):
+            return "amount_out_of_range", f"beyond {AMOUNT_MAX} minor units"
+        return "amount_not_integer", "an integer in minor units is required"
+    if absent:
+        return "field_missing", "required, found nothing"
+    return "field_type_wrong", f"not as the API documents it ({kind})"
+
+
+def read_piece(model: type[PieceT], value: object) -> PieceT:
+    """The piece, or `Refusal` with the first broken rule, its place and how many more there are."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=True)
+        first = problems[0]
+        path = first["loc"]
+        absent = first["type"] == "missing" or first["input"] is None
+        reason, rule = _reason_of(first["type"], path[-1] if path else "", absent)
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise Refusal(reason, f"{place_of(path)}: {rule}{more}") from None
