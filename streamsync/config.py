@@ -1,0 +1,37 @@
+"""Where everything listens and keeps its data: one settings object for every process.
+
+Problem: a dozen processes must agree on addresses without a flag each. How: pydantic-settings
+reads `STREAMSYNC_*` environment variables; command-line options override single fields. Every
+listener is on loopback unless it is opened on purpose.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of one installation; every field can be set as `STREAMSYNC_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix="STREAMSYNC_")
+
+    data_dir: Path = Field(Path("data"), description="Folder for broker, state and outboxes.")
+    host: str = Field("127.0.0.1", description="Address that listeners bind to.")
+    bootstrap_servers: str = Field("127.0.0.1:19092", description="Kafka bootstrap servers.")
+    schema_registry_url: str = Field(
+        "http://127.0.0.1:18081/apis/ccompat/v7", description="Confluent-compatible registry."
+    )
+    kafka_port: int = Field(19092, description="Port of the embedded broker.")
+    registry_port: int = Field(18081, description="Port of the embedded registry.")
+    ingress_port: int = Field(18080, description="Port of the webhook ingress.")
+    worker_web_port: int = Field(16066, description="Port of the first worker's web views.")
+    erp_port: int = Field(18090, description="Port of the simulated ERP.")
+    adapter_port: int = Field(18091, description="Port of the adapter's metrics.")
+    tenant: str = Field("acme", description="Tenant of this installation.")
+    app_id: str = Field("streamsync", description="Name of the worker group.")
+    partitions: int = Field(8, ge=1, description="Partitions of the ledger; never changed later.")
+    clock: str = Field("system", pattern="^(system|external)$", description="Who emits ticks.")
+    tick_seconds: int = Field(60, ge=1, description="Seconds between ticks of the system clock.")

@@ -1,0 +1,113 @@
+"""A company as data: entities, account mapping, policies and thresholds, versioned.
+
+Problem: accounting differs by company, and must be explainable years later. How: the company
+folder is compiled (by `governance`) into one immutable `Company` value with a version; it reaches
+the books through the control topic, and every command names the version and the rules used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity:
+    """A legal entity: `id`, its functional currency (ISO 4217), IANA time zone, ledger and ERP."""
+
+    id: str
+    name: str
+    country: str
+    functional_currency: str
+    time_zone: str
+    ledger: str
+    target_erp: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityRule:
+    """First rule whose set conditions all hold decides the entity of a document."""
+
+    rule_id: str
+    entity: str
+    source: str | None = None
+    country: str | None = None
+    currency: str | None = None
+    product: str | None = None
+    segment: str | None = None
+    customer_entity: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRule:
+    """First rule whose set conditions all hold maps an account role to an ERP account."""
+
+    rule_id: str
+    role: str
+    account: str
+    entity: str | None = None
+    product: str | None = None
+    currency: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateLine:
+    """One line of a journal template: the named `amount` of the journal goes to `role` on `side`.
+
+    A negative amount (a credit line of an invoice) goes to the other side.
+    """
+
+    side: str
+    role: str
+    amount: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """An accounting policy profile: which journal each fact makes, and how revenue is released.
+
+    `basis`: "day". `rounding`: "last_absorbs". `journals`: journal kind to template (the kinds and
+    their amounts stand in `core.journal.JOURNAL_AMOUNTS`).
+    """
+
+    id: str
+    version: str
+    basis: str
+    rounding: str
+    journals: Mapping[str, tuple[TemplateLine, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyAssignment:
+    """From `effective_from` (ISO date) on, `entity` books by `policy`."""
+
+    entity: str
+    policy: Policy
+    effective_from: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadline:
+    """How long a confirmation may take, by SLA class."""
+
+    sla_class: str
+    hours: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Company:
+    """The compiled company folder. `customer_owner` is "crm" or "billing" (R16)."""
+
+    tenant: str
+    ruleset: str
+    version: int
+    effective_from: str
+    customer_owner: str
+    entities: tuple[Entity, ...]
+    entity_rules: tuple[EntityRule, ...]
+    account_rules: tuple[AccountRule, ...]
+    policies: tuple[PolicyAssignment, ...]
+    deadlines: tuple[Deadline, ...]
+    close_sensitive: tuple[str, ...]
+    tolerances_minor: Mapping[str, int] = field(default_factory=dict)
+    owners: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,357 @@
+"""Records around the books: raw input, master data, time, commands, confirmations, outcomes.
+
+Problem: business code must not see wire formats. How: one frozen dataclass per Avro record in
+`avro/` (same name, same fields; a test compares them); `contracts` turns one into the other. The
+billing facts stand in `facts.py`.
+Amounts are integer minor units, times epoch milliseconds, dates ISO strings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcePosition:
+    """Where a record stands in a topic: enough to read it again."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawWebhook:
+    """A verified webhook exactly as the billing system sent it. Key: the billing account where the
+    payload names it, else the source's event id.
+    """
+
+    tenant: str
+    source: str
+    source_kind: str
+    body: bytes
+    content_type: str
+    content_hash: str
+    signing_key_id: str | None = None
+    received_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer:
+    """Master data of a customer of one billing account, from the CRM or MDM. Key: account."""
+
+    tenant: str
+    account: str
+    party: str
+    entity: str | None = None
+    country: str | None = None
+    segment: str | None = None
+    version: int
+    deleted: bool
+    published_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceData:
+    """One item of rules or reference data, in the one order of the control topic."""
+
+    tenant: str
+    kind: str
+    id: str
+    version: int
+    active_from_tick: int
+    effective_from: str
+    payload: str
+    content_hash: str
+    published_by: str
+    approved_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """The clock of the topology: time is input."""
+
+    number: int
+    time_ms: int
+    leader: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeriodStatus:
+    """Status of an accounting period, from the ERP or the close workflow."""
+
+    tenant: str
+    entity: str
+    ledger: str
+    period: str
+    status: str
+    version: int
+    changed_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandTax:
+    """Tax attributes of a posting line."""
+
+    tax_code: str | None = None
+    jurisdiction: str | None = None
+    rate: str | None = None
+    base_minor: int | None = None
+    inclusive: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostingLine:
+    """One line of a posting command."""
+
+    no: int
+    role: str
+    account: str
+    side: str
+    amount_minor: int
+    functional_minor: int
+    tax: CommandTax | None = None
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+    customer: str | None = None
+    document_ref: str | None = None
+    service_from: str | None = None
+    service_to: str | None = None
+    counterparty_entity: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignExchange:
+    """Rate used for the functional amounts."""
+
+    rate: str
+    rate_type: str
+    date: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappingVersion:
+    """Which rules produced the command."""
+
+    ruleset: str
+    version: int
+    rule_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyVersion:
+    """Which accounting policy produced the command."""
+
+    id: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostingTotals:
+    """Totals of a command or an ERP document."""
+
+    debit_minor: int
+    credit_minor: int
+    count: int
+    functional_debit_minor: int
+    functional_credit_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostingCommand:
+    """Instruction to an ERP to post one balanced document. Key: account."""
+
+    schema_version: int
+    command_id: str
+    correlation_id: str
+    causation_event_id: str
+    tenant: str
+    account: str
+    document: str
+    subscription: str | None = None
+    fact_id: str
+    purpose: str
+    idempotency_key: str
+    revision: int
+    content_hash: str
+    erp_key: str
+    action: str
+    corrects_command_id: str | None = None
+    entity: str
+    ledger: str
+    target_erp: str
+    journal_type: str
+    document_date: str
+    posting_date: str
+    period: str
+    original_period: str
+    period_basis: str
+    txn_currency: str
+    functional_currency: str
+    fx: ForeignExchange
+    lines: tuple[PostingLine, ...] = ()
+    totals: PostingTotals
+    mapping: MappingVersion
+    policy: PolicyVersion
+    sla_class: str
+    deadline_at_ms: int
+    created_at_ms: int
+    gateway_reference: str | None = None
+    producer: SourcePosition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EchoLine:
+    """A line as the ERP holds it."""
+
+    no: int
+    account: str
+    side: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostingError:
+    """Why an ERP refused or did not answer."""
+
+    canonical_code: str
+    native_code: str | None = None
+    message: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostingConfirmation:
+    """What became of a command in the ERP. Key: account of the command."""
+
+    schema_version: int
+    confirmation_id: str
+    tenant: str
+    account: str | None = None
+    idempotency_key: str | None = None
+    command_id: str | None = None
+    revision: int | None = None
+    erp: str
+    entity: str
+    status: str
+    erp_document_id: str | None = None
+    erp_document_number: str | None = None
+    fiscal_year: str | None = None
+    period: str | None = None
+    posting_date: str | None = None
+    currency: str | None = None
+    totals: PostingTotals | None = None
+    lines_echo: tuple[EchoLine, ...] = ()
+    erp_added_lines: tuple[EchoLine, ...] = ()
+    error: PostingError | None = None
+    erp_posted_at_ms: int | None = None
+    observed_at_ms: int
+    attempt: int
+    correlation_id: str | None = None
+    found_by_lookup: bool
+    raw_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExceptionRecord:
+    """A mismatch, rejection or waiting entry, each time its state changes. Key: account."""
+
+    exception_id: str
+    tenant: str
+    account: str
+    code: str
+    state: str
+    resolution: str | None = None
+    entity: str | None = None
+    period: str | None = None
+    currency: str | None = None
+    document: str | None = None
+    idempotency_key: str | None = None
+    revision: int | None = None
+    difference_minor: int
+    tolerance_minor: int
+    rule: str
+    detail: str
+    owner: str
+    opened_at_ms: int
+    changed_at_ms: int
+    correlation_id: str | None = None
+    position: SourcePosition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A record that could not be processed, with all it takes to put it back."""
+
+    lane: str
+    position: SourcePosition
+    key: bytes | None = None
+    value: bytes | None = None
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlTotal:
+    """Control figures of one entity, period, currency and purpose."""
+
+    period: str
+    currency: str
+    purpose: str
+    billing_minor: int
+    commands_minor: int
+    commands_debit_minor: int
+    erp_debit_minor: int
+    open_difference_minor: int
+    commands_count: int
+    confirmed_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleTotal:
+    """Movement of one account role of one entity, posting period and currency, over all commands."""
+
+    period: str
+    currency: str
+    role: str
+    debit_minor: int
+    credit_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contribution:
+    """Absolute control totals of one partition for one entity at one cut; internal record of the
+    ledger log. Key: book/<tenant>/<entity>|contribution.
+    """
+
+    tenant: str
+    entity: str
+    tick_number: int
+    time_ms: int
+    partition: int
+    partitions: int
+    totals: tuple[ControlTotal, ...] = ()
+    roles: tuple[RoleTotal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continuation:
+    """Long work that goes on in the next step; internal record of the ledger log."""
+
+    partition: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Books of one entity at one cut, when all partitions have reported it. Key: entity."""
+
+    tenant: str
+    entity: str
+    tick_number: int
+    time_ms: int
+    lines: tuple[ControlTotal, ...] = ()
+    roles: tuple[RoleTotal, ...] = ()
+    billing_agrees: bool
+    erp_agrees: bool

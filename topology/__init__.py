@@ -1,0 +1,62 @@
+"""The stream graph on one screen: which lane reads which topic, and what it does.
+
+    billing-webhooks ──────► sequence.webhooks ──────┐
+    customers ─────────────► sequence.customers ─────┤
+    control (ticks, rules) ► sequence.control ───────┼─► ledger-log ─► ledger ─► posting-commands.*
+    posting-confirmations ─► sequence.confirmations ─┘      ▲            │ ├──► exceptions, totals
+                                                            └─ loop-back ┘ └──► dead-letters
+
+The path of an event through the ledger: `aggregate` keeps its facts, `enrich` finds customer, entity
+and accounts, `account` books the document, `post` sends the difference, `reconcile` holds
+confirmations against it, `close` keeps the control totals, `advance` moves time. `rows` is the state,
+`topics` the topics, `views` what the web shows.
+"""
+
+from __future__ import annotations
+
+from streamsync.engine.lane import LaneSpec, Topology
+from streamsync.engine.partitioner import account_partition
+from topology import ledger, sequence, topics
+
+
+def build(codec: sequence.Codec, *, tenant: str, partitions: int, app_id: str) -> Topology:
+    """Lanes and topics of the application; nothing is connected or started."""
+    lanes = (
+        LaneSpec(
+            "webhooks",
+            topics.BILLING_WEBHOOKS,
+            sequence.webhooks(codec),
+            sequence.unreadable_webhook(codec, tenant),
+        ),
+        LaneSpec(
+            "customers",
+            topics.CUSTOMERS,
+            sequence.customers(codec),
+            sequence.dead_letter(codec, "customers"),
+        ),
+        LaneSpec(
+            "control",
+            topics.CONTROL,
+            sequence.control(codec, partitions),
+            sequence.dead_letter(codec, "control"),
+        ),
+        LaneSpec(
+            "confirmations",
+            topics.POSTING_CONFIRMATIONS,
+            sequence.confirmations(codec),
+            sequence.dead_letter(codec, "confirmations"),
+        ),
+        LaneSpec(
+            ledger.LANE,
+            topics.LEDGER_LOG,
+            ledger.step(codec, partitions),
+            sequence.dead_letter(codec, ledger.LANE),
+        ),
+    )
+    return Topology(
+        app_id=app_id,
+        lanes=lanes,
+        topics=tuple(topics.declared(partitions)),
+        partitioner=account_partition,
+        topic_for=lambda name: topics.met_at_run_time(name, partitions),
+    )

@@ -1,0 +1,211 @@
+"""Book a document: the entries that its facts, master data and policy ask for.
+
+Problem: duplicates, late events, corrections and replays each look like a special case. How: the
+desired entries of a document are a pure function of its facts (`core.journal.book_document`);
+this module loads the facts, calls it, hands the entries to `post`, and writes down what became of
+each fact. Booking again changes nothing unless something changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+import msgspec
+
+from streamsync.core.calendar import day_end_ms, local_date, period_of
+from streamsync.core.closing import billing_amounts, control_amount
+from streamsync.core.facts import Fact
+from streamsync.core.journal import Books, Entry, book_document
+from topology import aggregate, close, post, report
+from topology.enrich import Missing, Placed, place
+from topology.rows import DOCUMENT, DUE, FACT, WAIT, DocumentRow, DueRow, FactRow, WaitRow, row_key
+from topology.turn import Turn
+
+Status = tuple[str, str | None, str]
+"""Class of a fact, its reason code, and the detail for a person."""
+
+
+def book(turn: Turn, account: str, document: str) -> None:
+    """Bring the postings, sums and classes of one document in line with its facts."""
+    row = turn.shard.get(DOCUMENT, row_key(account, document))
+    if row is None:
+        return
+    prefix = row_key(account, document, "")
+    stored = [fact for _, fact in turn.shard.scan(FACT, prefix)]
+    facts = [fact.fact for fact in stored]
+    found = place(turn, account, document, row, facts)
+    if isinstance(found, Missing):
+        statuses = {fact.fact_id: _status_without_place(fact, found) for fact in facts}
+    else:
+        statuses = _book_placed(turn, found, row, stored)
+    _settle(turn, account, document, stored, statuses)
+
+
+def release_due(turn: Turn, account: str, document: str) -> None:
+    """A release of this document's revenue is due: its due row is gone, book it again."""
+    key = row_key(account, document)
+    row = turn.shard.get(DOCUMENT, key)
+    if row is not None:
+        turn.shard.put(DOCUMENT, key, msgspec.structs.replace(row, next_release_ms=None))
+        book(turn, account, document)
+
+
+def release_waiting(turn: Turn, account: str) -> None:
+    """Book again every document of an account that has something waiting."""
+    for _, waiting in list(turn.shard.scan(WAIT, row_key(account, ""))):
+        book(turn, waiting.account, waiting.document)
+
+
+def _status_without_place(fact: Fact, missing: Missing) -> Status:
+    if fact.kind == "payment_failed":
+        return ("no_entry", "payment_failed", "")
+    return ("waiting", missing.reason, missing.detail)
+
+
+def _book_placed(
+    turn: Turn, placed: Placed, row: DocumentRow, stored: Sequence[FactRow]
+) -> dict[str, Status]:
+    zone = placed.entity.time_zone
+    facts = [fact.fact for fact in stored]
+    today = local_date(turn.clock.time_ms, zone)
+    books = book_document(facts, placed.policy_at, zone, today)
+    held = post.send_differences(turn, placed, row, books.entries, stored)
+    statuses = _statuses(facts, books)
+    for fact_id, missing in held.items():
+        if statuses[fact_id][0] not in ("rejected", "waiting"):
+            statuses[fact_id] = ("waiting", missing.reason, missing.detail)
+    billing = _billing_by_period(facts, books.entries, statuses, zone)
+    sums = _sums(billing, books.entries)
+    close.add_billing(turn, placed, row, billing)
+    aggregate.add_to_subscription(turn, placed.account, row, sums)
+    turn.shard.put(
+        DOCUMENT,
+        row_key(placed.account, placed.document),
+        msgspec.structs.replace(
+            row,
+            entity=placed.entity.id,
+            entity_rule=placed.entity_rule,
+            next_release_ms=_schedule_release(turn, placed, row, books.next_release),
+            billing=billing,
+            sums=sums,
+        ),
+    )
+    return statuses
+
+
+def _statuses(facts: Sequence[Fact], books: Books) -> dict[str, Status]:
+    statuses: dict[str, Status] = {
+        fact.fact_id: ("no_entry", "no_entry_due", "") for fact in facts
+    }
+    for none in books.no_entry:
+        statuses[none.fact_id] = ("no_entry", none.reason, "")
+    for entry in books.entries:
+        statuses[entry.fact_id] = ("posted", None, "")
+    for waiting in books.waiting:
+        statuses[waiting.fact_id] = ("waiting", waiting.reason, waiting.detail)
+    for refused in books.refused:
+        statuses[refused.fact_id] = ("rejected", refused.reason, refused.detail)
+    return statuses
+
+
+def _billing_by_period(
+    facts: Sequence[Fact], entries: Sequence[Entry], statuses: Mapping[str, Status], zone: str
+) -> dict[str, int]:
+    """Billing's own figures as `period|purpose`, for facts that the books could take.
+
+    Releases have no figure in a billing document; theirs is the schedule's.
+    """
+    figures: dict[str, int] = {}
+    for fact_id, purpose, occurred_at_ms, _, amount in billing_amounts(facts):
+        if statuses[fact_id][0] not in ("rejected", "waiting"):
+            key = f"{period_of(local_date(occurred_at_ms, zone))}|{purpose}"
+            figures[key] = figures.get(key, 0) + amount
+    for entry in entries:
+        if entry.purpose == "revenue_released":
+            key = f"{entry.natural_period}|{entry.purpose}"
+            figures[key] = figures.get(key, 0) + control_amount(entry.purpose, entry.lines)
+    return {key: amount for key, amount in sorted(figures.items()) if amount}
+
+
+_MEASURES = {
+    "invoice_issued": "invoiced",
+    "payment_applied": "paid",
+    "credit_note_issued": "credited",
+    "refunded": "refunded",
+    "invoice_voided": "voided",
+    "invoice_uncollectible": "written_off",
+}
+_ROLE_MEASURES = {"deferred_revenue": "deferred", "revenue": "recognised", "tax_payable": "tax"}
+
+
+def _sums(billing: Mapping[str, int], entries: Sequence[Entry]) -> dict[str, int]:
+    """A document's part in the running amounts of its subscription, minor units."""
+    sums: dict[str, int] = {}
+    for key, amount in billing.items():
+        measure = _MEASURES.get(key.split("|", 1)[1])
+        if measure is not None:
+            sums[measure] = sums.get(measure, 0) + amount
+    for entry in entries:
+        for line in entry.lines:
+            measure = _ROLE_MEASURES.get(line.role)
+            if measure is not None:
+                change = line.amount_minor if line.side == "credit" else -line.amount_minor
+                sums[measure] = sums.get(measure, 0) + change
+    return dict(sorted(sums.items()))
+
+
+def _schedule_release(
+    turn: Turn, placed: Placed, row: DocumentRow, next_release: date | None
+) -> int | None:
+    """Hang the next release on the due-index; answers its time."""
+    due = day_end_ms(next_release, placed.entity.time_zone) if next_release else None
+    if due != row.next_release_ms:
+        if row.next_release_ms is not None:
+            turn.shard.delete(DUE, _due_key(row.next_release_ms, placed))
+        if due is not None:
+            work = DueRow("release", placed.account, placed.document)
+            turn.shard.put(DUE, _due_key(due, placed), work)
+    return due
+
+
+def _due_key(due_ms: int, placed: Placed) -> str:
+    return row_key(f"{due_ms:015d}", placed.account, placed.document)
+
+
+def _settle(
+    turn: Turn,
+    account: str,
+    document: str,
+    stored: Sequence[FactRow],
+    statuses: Mapping[str, Status],
+) -> None:
+    """Write down each fact's class; open and resolve its exception; keep the waiting index."""
+    reasons: dict[str, str] = {}
+    for fact in stored:
+        outcome, reason, detail = statuses[fact.fact.fact_id]
+        if outcome == "waiting" and reason is not None:
+            reasons[fact.fact.fact_id] = reason
+        if fact.reason and fact.outcome in ("waiting", "rejected") and fact.reason != reason:
+            subject = _subject(account, document, fact, fact.reason)
+            report.resolved(turn, subject, detail=f"now {outcome}")
+        if outcome in ("waiting", "rejected") and reason is not None:
+            subject = _subject(account, document, fact, reason)
+            report.opened(turn, subject, rule=fact.fact.kind, detail=detail)
+        aggregate.settle_fact(turn, account, fact, outcome, reason)
+    key = row_key(account, document)
+    if reasons:
+        turn.shard.put(WAIT, key, WaitRow(account, document, reasons))
+    elif turn.shard.get(WAIT, key) is not None:
+        turn.shard.delete(WAIT, key)
+
+
+def _subject(account: str, document: str, fact: FactRow, reason: str) -> report.Subject:
+    return report.Subject(
+        account=account,
+        code=reason,
+        subject=row_key(document, fact.fact.fact_id),
+        document=document,
+        currency=fact.fact.currency,
+        correlation_id=fact.correlation_id,
+    )

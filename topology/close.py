@@ -1,0 +1,191 @@
+"""Control totals, period status and the books of an entity.
+
+Problem: totals are only worth comparing when both sides were taken at the same point, and an
+entity's documents are spread over all partitions. How: each partition keeps absolute control totals
+as it goes and contributes them at each cut; the entity's book, an account of its own, keeps
+contributions per cut and compares only when every partition has reported that cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from streamsync.core.calendar import next_period
+from streamsync.core.closing import add_totals, billing_agrees, control_amount, erp_agrees
+from streamsync.core.records import (
+    Contribution,
+    ControlTotal,
+    PeriodStatus,
+    PostingCommand,
+    RoleTotal,
+    Totals,
+)
+from topology import topics
+from topology.enrich import Placed
+from topology.rows import BOOK, CONTRIBUTION, PERIOD, ROLE_TOTAL, TOTAL, DocumentRow, row_key
+from topology.turn import Turn
+
+_PERIODS_AHEAD_MAX = 120
+
+
+def add_billing(
+    turn: Turn, placed: Placed, before: DocumentRow, after: Mapping[str, int]
+) -> None:
+    """Replace a document's own figures (`period|purpose`) in the entity's billing totals."""
+    for name in sorted(before.billing.keys() | after.keys()):
+        change = after.get(name, 0) - before.billing.get(name, 0)
+        if change:
+            period, purpose = name.split("|", 1)
+            _add(turn, placed.entity.id, period, before.currency, purpose, billing_minor=change)
+
+
+def add_command(turn: Turn, command: PostingCommand) -> None:
+    """Count a command: its control figure in its natural period, its debits where it posts."""
+    where = (command.entity, command.period, command.txn_currency, command.purpose)
+    natural = (command.entity, command.original_period, command.txn_currency, command.purpose)
+    _add(turn, *natural, commands_minor=control_amount(command.purpose, command.lines))
+    _add(turn, *where, commands_debit_minor=command.totals.debit_minor, commands_count=1)
+    for line in command.lines:
+        key = row_key(command.entity, command.period, command.txn_currency, line.role)
+        known = turn.shard.get(ROLE_TOTAL, key) or RoleTotal(
+            period=command.period,
+            currency=command.txn_currency,
+            role=line.role,
+            debit_minor=0,
+            credit_minor=0,
+        )
+        side = "debit_minor" if line.side == "debit" else "credit_minor"
+        changed = replace(known, **{side: getattr(known, side) + line.amount_minor})
+        turn.shard.put(ROLE_TOTAL, key, changed)
+
+
+def add_confirmed(turn: Turn, command: PostingCommand, erp_debit_minor: int) -> None:
+    """Count what the ERP says it holds for a command."""
+    where = (command.entity, command.period, command.txn_currency, command.purpose)
+    _add(turn, *where, erp_debit_minor=erp_debit_minor, confirmed_count=1)
+
+
+def add_difference(turn: Turn, command: PostingCommand, difference_minor: int) -> None:
+    """A mismatch opened (its signed difference) or was resolved (the inverse)."""
+    if difference_minor:
+        where = (command.entity, command.period, command.txn_currency, command.purpose)
+        _add(turn, *where, open_difference_minor=difference_minor)
+
+
+def open_period(turn: Turn, placed: Placed, natural: str, date: str) -> tuple[str, str, str]:
+    """Where something of a natural period and date may post: period, posting date, basis."""
+    period = natural
+    for _ in range(_PERIODS_AHEAD_MAX):
+        known = turn.shard.get(PERIOD, row_key(placed.entity.id, placed.entity.ledger, period))
+        if known is None or known.status == "open":
+            return (period, date, "natural") if period == natural else (
+                period,
+                f"{period}-01",
+                "rolled",
+            )
+        period = next_period(period)
+    raise ValueError(
+        f"Entity {placed.entity.id} has no open period within {_PERIODS_AHEAD_MAX} months after "
+        f"{natural}: publish a period status."
+    )
+
+
+def receive_period(turn: Turn, status: PeriodStatus) -> bool:
+    """Take a period's status; false when a version at least as high is known."""
+    key = row_key(status.entity, status.ledger, status.period)
+    known = turn.shard.get(PERIOD, key)
+    if known is not None and known.version >= status.version:
+        return False
+    turn.shard.put(PERIOD, key, status)
+    return True
+
+
+def contribute(turn: Turn, tenant: str, tick_number: int, time_ms: int) -> None:
+    """Report this partition's absolute totals to every entity's book, empty or not."""
+    company = turn.company(tenant)
+    for entity in company.entities if company is not None else ():
+        prefix = row_key(entity.id, "")
+        contribution = Contribution(
+            tenant=tenant,
+            entity=entity.id,
+            tick_number=tick_number,
+            time_ms=time_ms,
+            partition=turn.shard.partition,
+            partitions=turn.partitions,
+            totals=tuple(line for _, line in turn.shard.scan(TOTAL, prefix)),
+            roles=tuple(line for _, line in turn.shard.scan(ROLE_TOTAL, prefix)),
+        )
+        turn.to_log(f"{book_account(tenant, entity.id)}|contribution", contribution)
+
+
+def book_account(tenant: str, entity: str) -> str:
+    """The reserved account that holds an entity's own facts."""
+    return f"book/{tenant}/{entity}"
+
+
+def receive_contribution(turn: Turn, contribution: Contribution) -> None:
+    """Keep a partition's figures; when all have reported the cut, publish the entity's totals."""
+    book = row_key(contribution.tenant, contribution.entity)
+    done = turn.shard.get(BOOK, book)
+    if done is not None and done.tick_number >= contribution.tick_number:
+        return
+    cut = row_key(book, f"{contribution.tick_number:015d}")
+    turn.shard.put(CONTRIBUTION, row_key(cut, f"{contribution.partition:06d}"), contribution)
+    reported = list(turn.shard.scan(CONTRIBUTION, row_key(cut, "")))
+    if len(reported) < contribution.partitions:
+        return
+    totals = _totals(contribution, [given for _, given in reported])
+    turn.shard.put(BOOK, book, totals)
+    turn.emit(topics.TOTALS, contribution.entity, totals)
+    for key, given in list(turn.shard.scan(CONTRIBUTION, row_key(book, ""))):
+        if given.tick_number <= contribution.tick_number:
+            turn.shard.delete(CONTRIBUTION, key)
+
+
+def _totals(cut: Contribution, reported: list[Contribution]) -> Totals:
+    lines: dict[tuple[str, str, str], ControlTotal] = {}
+    roles: dict[tuple[str, str, str], RoleTotal] = {}
+    for given in reported:
+        for line in given.totals:
+            where = (line.period, line.currency, line.purpose)
+            lines[where] = add_totals(lines[where], line) if where in lines else line
+        for role in given.roles:
+            where = (role.period, role.currency, role.role)
+            known = roles.get(where)
+            roles[where] = role if known is None else replace(
+                known,
+                debit_minor=known.debit_minor + role.debit_minor,
+                credit_minor=known.credit_minor + role.credit_minor,
+            )
+    summed = tuple(lines[where] for where in sorted(lines))
+    return Totals(
+        tenant=cut.tenant,
+        entity=cut.entity,
+        tick_number=cut.tick_number,
+        time_ms=cut.time_ms,
+        lines=summed,
+        roles=tuple(roles[where] for where in sorted(roles)),
+        billing_agrees=all(billing_agrees(line) for line in summed),
+        erp_agrees=all(erp_agrees(line) for line in summed),
+    )
+
+
+def _add(
+    turn: Turn, entity: str, period: str, currency: str, purpose: str, **changes: int
+) -> None:
+    key = row_key(entity, period, currency, purpose)
+    known = turn.shard.get(TOTAL, key) or ControlTotal(
+        period=period,
+        currency=currency,
+        purpose=purpose,
+        billing_minor=0,
+        commands_minor=0,
+        commands_debit_minor=0,
+        erp_debit_minor=0,
+        open_difference_minor=0,
+        commands_count=0,
+        confirmed_count=0,
+    )
+    after = {name: getattr(known, name) + change for name, change in changes.items()}
+    turn.shard.put(TOTAL, key, replace(known, **after))

@@ -1,0 +1,189 @@
+"""Join a document with master data: its customer, its legal entity, its ERP accounts.
+
+Problem: an event may arrive before the customer, the rule or the account that it needs, and
+guessing would post to the wrong books. How: every look-up answers with a value or with a `Missing`
+reason; facts are stored all the same, entries wait under that reason and the arrival releases them.
+The entity is decided once per document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from streamsync.core.company import AccountRule, Company, Entity, EntityRule, Policy
+from streamsync.core.facts import Fact
+from streamsync.core.journal import Entry
+from streamsync.core.records import Customer, PostingLine
+from topology.rows import ACCOUNT, AccountRow, DocumentRow, row_key
+from topology.turn import Turn, entity_of
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What an entry waits for: a reason code, and the place and remedy for a person."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A document with everything that its entries need to know about where they belong."""
+
+    tenant: str
+    source: str
+    account: str
+    document: str
+    company: Company
+    entity: Entity
+    entity_rule: str
+    party: str
+
+    def policy_at(self, date: str) -> Policy | None:
+        """The policy in force for the entity on an ISO date: the latest that has begun."""
+        begun = [
+            assigned
+            for assigned in self.company.policies
+            if assigned.entity == self.entity.id and assigned.effective_from <= date
+        ]
+        return max(begun, key=lambda assigned: assigned.effective_from).policy if begun else None
+
+
+def keep_customer(turn: Turn, customer: Customer) -> bool:
+    """Take a CRM record; false when a version at least as high is known."""
+    key = row_key(customer.account)
+    known = turn.shard.get(ACCOUNT, key) or AccountRow()
+    if known.crm is not None and known.crm.version >= customer.version:
+        return False
+    turn.shard.put(ACCOUNT, key, msgspec.structs.replace(known, crm=customer))
+    return True
+
+
+def place(
+    turn: Turn, account: str, document: str, row: DocumentRow, facts: Sequence[Fact]
+) -> Placed | Missing:
+    """Find company, customer and entity of a document."""
+    tenant, source, _ = account.split("/", 2)
+    company = turn.company(tenant)
+    if company is None:
+        return Missing(
+            "company_not_applied",
+            f"tenant {tenant} has no rules in force: run `streamsync apply DIR`",
+        )
+    known = turn.shard.get(ACCOUNT, row_key(account)) or AccountRow()
+    crm = known.crm if known.crm is not None and not known.crm.deleted else None
+    if company.customer_owner == "crm" and crm is None:
+        return Missing("customer_not_found", f"no customer record for account {account}")
+    if company.customer_owner == "billing" and known.profile is None and crm is None:
+        return Missing("customer_not_found", f"the billing system has not told account {account}")
+    party = crm.party if crm is not None else account
+    if row.entity is not None and row.entity_rule is not None:
+        decided = entity_of(company, row.entity)
+        if decided is not None:
+            return Placed(
+                tenant, source, account, document, company, decided, row.entity_rule, party
+            )
+    traits = _traits(source, known, row, facts)
+    for rule in company.entity_rules:
+        if _applies(rule, traits):
+            entity = entity_of(company, rule.entity)
+            if entity is not None:
+                return Placed(
+                    tenant, source, account, document, company, entity, rule.rule_id, party
+                )
+    shown = ", ".join(f"{name} {value}" for name, value in traits.items() if value)
+    return Missing("entity_unmapped", f"no entity rule matches document {document} ({shown})")
+
+
+def _traits(
+    source: str, known: AccountRow, row: DocumentRow, facts: Sequence[Fact]
+) -> dict[str, str | None]:
+    """What entity rules may look at; the CRM's word goes before the billing system's."""
+    snapshot = next((fact.customer for fact in facts if fact.customer is not None), None)
+    country = None
+    for country in (
+        known.crm.country if known.crm else None,
+        known.profile.country if known.profile else None,
+        snapshot.country if snapshot else None,
+    ):
+        if country:
+            break
+    products = [
+        line.product for fact in facts if fact.invoice for line in fact.invoice.lines if line.product
+    ]
+    return {
+        "source": source,
+        "country": country,
+        "currency": row.currency,
+        "product": products[0] if products else None,
+        "segment": known.crm.segment if known.crm else None,
+        "customer_entity": known.crm.entity if known.crm else None,
+    }
+
+
+def _applies(rule: EntityRule, traits: dict[str, str | None]) -> bool:
+    wanted = {name: getattr(rule, name) for name in traits}
+    return all(value is None or traits[name] == value for name, value in wanted.items())
+
+
+def posting_lines(placed: Placed, entry: Entry) -> tuple[PostingLine, ...] | Missing:
+    """The entry's lines with ERP accounts, dimensions and functional amounts."""
+    entity = placed.entity
+    if entry.currency != entity.functional_currency:
+        return Missing(
+            "fx_rate_not_found",
+            f"{entry.currency} to {entity.functional_currency} for {entity.id} on {entry.date}",
+        )
+    lines = []
+    for number, line in enumerate(entry.lines, start=1):
+        rule = _account_rule(placed.company, line.role, entity.id, line.product, entry.currency)
+        if rule is None:
+            return Missing(
+                "account_unmapped",
+                f"role {line.role} of {entity.id} in {entry.currency} has no ERP account",
+            )
+        lines.append(
+            PostingLine(
+                no=number,
+                role=line.role,
+                account=rule.account,
+                side=line.side,
+                amount_minor=line.amount_minor,
+                functional_minor=line.amount_minor,
+                tax=line.tax,
+                dimensions={"product": line.product} if line.product else {},
+                customer=placed.party,
+                document_ref=placed.document,
+                service_from=line.service_from,
+                service_to=line.service_to,
+            )
+        )
+    return tuple(lines)
+
+
+def account_rules_used(placed: Placed, lines: Sequence[PostingLine], currency: str) -> list[str]:
+    """Ids of the rules behind these lines, for the audit trail."""
+    used = {placed.entity_rule}
+    for line in lines:
+        product = line.dimensions.get("product")
+        rule = _account_rule(placed.company, line.role, placed.entity.id, product, currency)
+        if rule is not None:
+            used.add(rule.rule_id)
+    return sorted(used)
+
+
+def _account_rule(
+    company: Company, role: str, entity: str, product: str | None, currency: str
+) -> AccountRule | None:
+    for rule in company.account_rules:
+        if (
+            rule.role == role
+            and rule.entity in (None, entity)
+            and rule.product in (None, product)
+            and rule.currency in (None, currency)
+        ):
+            return rule
+    return None

@@ -1,0 +1,263 @@
+"""Turn desired entries into posting commands: the difference to what the ERP has or is being told.
+
+Problem: a command that is sent twice posts twice, and one that changes under way posts wrong. How:
+each entry has one key for ever; a key has at most one revision in flight, and what acceptance froze
+(period, account, date, ERP) is never changed: a change is `correct` (inverse and new lines, one
+document) while that period is open, else `adjust` (the delta, in the earliest open period). Content
+that an ERP refused for good is not sent again by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from streamsync.core import posting
+from streamsync.core.journal import Entry
+from streamsync.core.records import (
+    ForeignExchange,
+    MappingVersion,
+    PolicyVersion,
+    PostingCommand,
+    PostingLine,
+)
+from topology import close, report, topics
+from topology.enrich import Missing, Placed, account_rules_used, posting_lines
+from topology.rows import (
+    DUE,
+    POSTING,
+    POSTING_DOCUMENT,
+    DocumentRow,
+    DueRow,
+    FactRow,
+    InFlight,
+    PostingRow,
+    row_key,
+)
+from topology.turn import Turn
+
+_HOUR_MS = 3_600_000
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the ERP should hold for one key; no lines: nothing any more."""
+
+    fact_id: str
+    purpose: str
+    date: str
+    natural_period: str
+    lines: tuple[PostingLine, ...]
+    content_hash: str
+    gateway_reference: str | None
+
+
+def send_differences(
+    turn: Turn,
+    placed: Placed,
+    row: DocumentRow,
+    entries: Sequence[Entry],
+    stored: Sequence[FactRow],
+) -> dict[str, Missing]:
+    """Send what differs; answers the facts whose entries wait for something, with what."""
+    held: dict[str, Missing] = {}
+    targets: dict[str, Target | None] = {}
+    for entry in entries:
+        key = posting.idempotency_key(
+            tenant=placed.tenant,
+            source=placed.source,
+            fact_id=entry.fact_id,
+            purpose=entry.purpose,
+            part=entry.part,
+            natural_period=entry.natural_period,
+            entity=placed.entity.id,
+            ledger=placed.entity.ledger,
+        )
+        lines = posting_lines(placed, entry)
+        if isinstance(lines, Missing):
+            held[entry.fact_id] = lines
+            targets[key] = None
+        else:
+            targets[key] = _target(entry, lines)
+    before = {
+        key.rsplit("|", 1)[1]: posting_row
+        for key, posting_row in turn.shard.scan(POSTING, row_key(placed.account, placed.document, ""))
+    }
+    facts = {fact.fact.fact_id: fact for fact in stored}
+    for key in sorted(targets.keys() | before.keys()):
+        target = targets[key] if key in targets else _gone(before[key])
+        if target is not None:
+            known = before.get(key) or PostingRow(target.fact_id, target.purpose)
+            _advance(turn, placed, row, key, known, target, facts[target.fact_id])
+    return held
+
+
+def _target(entry: Entry, lines: tuple[PostingLine, ...]) -> Target:
+    return Target(
+        entry.fact_id,
+        entry.purpose,
+        entry.date.isoformat(),
+        entry.natural_period,
+        lines,
+        posting.content_hash(lines, entry.currency),
+        entry.gateway_reference,
+    )
+
+
+def _gone(row: PostingRow) -> Target | None:
+    """The books ask for nothing under this key any more."""
+    held = row.in_flight.command if row.in_flight else None
+    period, date = (
+        (held.original_period, held.document_date)
+        if held is not None
+        else (row.accepted.period, row.accepted.posting_date)
+        if row.accepted is not None
+        else ("", "")
+    )
+    if not period:
+        return None
+    return Target(row.fact_id, row.purpose, date, period, (), posting.content_hash((), ""), None)
+
+
+def _advance(
+    turn: Turn,
+    placed: Placed,
+    document: DocumentRow,
+    key: str,
+    row: PostingRow,
+    target: Target,
+    fact: FactRow,
+) -> None:
+    """Send the next revision of a key, if the books differ and none is in flight."""
+    where = row_key(placed.account, placed.document, key)
+    if row.in_flight is not None:
+        blocked = row.in_flight.target_hash != target.content_hash
+        if blocked != row.blocked:
+            turn.shard.put(POSTING, where, msgspec.structs.replace(row, blocked=blocked))
+        return
+    held = row.accepted.content_hash if row.accepted else posting.content_hash((), "")
+    if target.content_hash in (held, row.refused_hash):
+        return
+    command = _command(turn, placed, document, key, row, target, fact)
+    wrong = posting.check_command(command)
+    if wrong:
+        _report_invalid(turn, command, wrong)
+        return
+    flight = InFlight(command, target.content_hash, target.lines)
+    after = msgspec.structs.replace(
+        row, revision=command.revision, in_flight=flight, refused_hash=None, blocked=False
+    )
+    turn.shard.put(POSTING, where, after)
+    turn.shard.put(POSTING_DOCUMENT, row_key(placed.account, key), placed.document)
+    due = DueRow("deadline", placed.account, placed.document, key, command.revision)
+    turn.shard.put(
+        DUE,
+        row_key(f"{command.deadline_at_ms:015d}", placed.account, placed.document, key),
+        due,
+    )
+    topic = topics.posting_commands(command.target_erp, command.entity)
+    turn.emit(topic, placed.account, command)
+    close.add_command(turn, command)
+
+
+def _command(
+    turn: Turn,
+    placed: Placed,
+    document: DocumentRow,
+    key: str,
+    row: PostingRow,
+    target: Target,
+    fact: FactRow,
+) -> PostingCommand:
+    entity, accepted = placed.entity, row.accepted
+    revision = row.revision + 1
+    action, lines = "post", target.lines
+    natural = accepted.period if accepted is not None else target.natural_period
+    date = accepted.posting_date if accepted is not None else target.date
+    period, posting_date, basis = close.open_period(turn, placed, natural, date)
+    if accepted is not None and accepted.lines:
+        if period == accepted.period:
+            action, lines = "correct", posting.inverse_and_new(accepted.lines, target.lines)
+        else:
+            action, lines = "adjust", posting.delta(accepted.lines, target.lines)
+    if basis == "rolled" and target.purpose == "revenue_released":
+        basis = "catch_up"
+    sla_class = (
+        "close_sensitive"
+        if target.purpose in placed.company.close_sensitive
+        else "informational"
+    )
+    now = turn.clock.time_ms
+    policy = placed.policy_at(target.date)
+    return PostingCommand(
+        schema_version=SCHEMA_VERSION,
+        command_id=posting.command_id(key, revision, action),
+        correlation_id=fact.correlation_id,
+        causation_event_id=fact.source_event_id,
+        tenant=placed.tenant,
+        account=placed.account,
+        document=placed.document,
+        subscription=document.subscription,
+        fact_id=target.fact_id,
+        purpose=target.purpose,
+        idempotency_key=key,
+        revision=revision,
+        content_hash=target.content_hash,
+        erp_key=posting.erp_key(key, revision, action),
+        action=action,
+        corrects_command_id=accepted.command_id if action != "post" and accepted else None,
+        entity=entity.id,
+        ledger=entity.ledger,
+        target_erp=entity.target_erp,
+        journal_type="general",
+        document_date=target.date,
+        posting_date=posting_date,
+        period=period,
+        original_period=target.natural_period,
+        period_basis=basis,
+        txn_currency=document.currency,
+        functional_currency=entity.functional_currency,
+        fx=ForeignExchange(rate="1", rate_type="identity", date=target.date, source="identity"),
+        lines=lines,
+        totals=posting.totals(lines),
+        mapping=MappingVersion(
+            ruleset=placed.company.ruleset,
+            version=placed.company.version,
+            rule_ids=tuple(account_rules_used(placed, lines, document.currency)),
+        ),
+        policy=PolicyVersion(
+            id=policy.id if policy else "none", version=policy.version if policy else "0"
+        ),
+        sla_class=sla_class,
+        deadline_at_ms=now + _deadline_ms(placed, sla_class),
+        created_at_ms=now,
+        gateway_reference=target.gateway_reference,
+        producer=turn.position,
+    )
+
+
+def _deadline_ms(placed: Placed, sla_class: str) -> int:
+    for deadline in placed.company.deadlines:
+        if deadline.sla_class == sla_class:
+            return deadline.hours * _HOUR_MS
+    return 24 * _HOUR_MS
+
+
+def _report_invalid(turn: Turn, command: PostingCommand, wrong: Sequence[str]) -> None:
+    subject = report.Subject(
+        account=command.account,
+        code="posting_invalid",
+        subject=row_key(command.idempotency_key, str(command.revision)),
+        entity=command.entity,
+        period=command.period,
+        currency=command.txn_currency,
+        document=command.document,
+        idempotency_key=command.idempotency_key,
+        revision=command.revision,
+        correlation_id=command.correlation_id,
+    )
+    report.opened(turn, subject, rule="posting validation", detail="; ".join(wrong))
+

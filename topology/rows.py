@@ -1,0 +1,181 @@
+"""The rows of a ledger shard: what is remembered, one row per fact, with aggregate rows beside.
+
+Problem: no row may grow with its history, and rows outlive programs. How: facts, postings and
+exceptions have a row each under their document's prefix; sums are kept in rows of their own;
+every row type has a version. Keys are `part|part|...`; parts are escaped, so `|` is never inside.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from streamsync.core.company import Company
+from streamsync.core.facts import CustomerProfile, Fact, SubscriptionState
+from streamsync.core.records import (
+    Contribution,
+    ControlTotal,
+    Customer,
+    ExceptionRecord,
+    PeriodStatus,
+    PostingCommand,
+    PostingLine,
+    RoleTotal,
+    SourcePosition,
+    Totals,
+)
+from streamsync.engine.rows import RowType
+
+
+class AccountRow(msgspec.Struct, frozen=True, array_like=True):
+    """Master data of a billing account, by owner."""
+
+    crm: Customer | None = None
+    profile: CustomerProfile | None = None
+    profile_at_ms: int = -1
+
+
+class SubscriptionRow(msgspec.Struct, frozen=True, array_like=True):
+    """Last known state of a subscription; `sums`: currency|measure to minor units."""
+
+    state: SubscriptionState | None = None
+    state_at_ms: int = -1
+    sums: dict[str, int] = {}
+
+
+class DocumentRow(msgspec.Struct, frozen=True, array_like=True):
+    """What was decided once for a document, and its absolute contributions to sums elsewhere.
+
+    `billing`: period|purpose to minor units. `sums`: measure to minor units.
+    """
+
+    kind: str
+    currency: str
+    subscription: str | None
+    entity: str | None = None
+    entity_rule: str | None = None
+    next_release_ms: int | None = None
+    billing: dict[str, int] = {}
+    sums: dict[str, int] = {}
+
+
+class FactRow(msgspec.Struct, frozen=True, array_like=True):
+    """A stored fact, the source record that told it first, and what became of it."""
+
+    fact: Fact
+    source_key: str
+    source_event_id: str
+    correlation_id: str
+    position: SourcePosition
+    outcome: str = "waiting"
+    reason: str | None = None
+
+
+class SourceRow(msgspec.Struct, frozen=True, array_like=True):
+    """One source record, its class, and the facts it told (as `document|fact_id`)."""
+
+    event_type: str
+    event_id: str
+    outcome: str
+    position: SourcePosition
+    correlation_id: str
+    reason: str | None = None
+    detail: str | None = None
+    facts: tuple[str, ...] = ()
+
+
+class Accepted(msgspec.Struct, frozen=True, array_like=True):
+    """What the ERP holds for a posting after its accepted revisions: frozen choices included."""
+
+    revision: int
+    command_id: str
+    content_hash: str
+    period: str
+    posting_date: str
+    lines: tuple[PostingLine, ...]
+    erp_document: str | None = None
+
+
+class InFlight(msgspec.Struct, frozen=True, array_like=True):
+    """The one revision under way, and what the books will hold once it is accepted."""
+
+    command: PostingCommand
+    target_hash: str
+    target_lines: tuple[PostingLine, ...]
+    missing: bool = False
+
+
+class PostingRow(msgspec.Struct, frozen=True, array_like=True):
+    """One idempotency key: its revisions, never more than one in flight.
+
+    `refused_hash`: content a terminal rejection ended; it is not sent again by itself.
+    `blocked`: the desired content changed while a revision was in flight.
+    """
+
+    fact_id: str
+    purpose: str
+    revision: int = 0
+    accepted: Accepted | None = None
+    in_flight: InFlight | None = None
+    refused_hash: str | None = None
+    refused_command: PostingCommand | None = None
+    blocked: bool = False
+
+
+class DueRow(msgspec.Struct, frozen=True, array_like=True):
+    """Work that falls due: `release` of a document's revenue, or a confirmation `deadline`."""
+
+    kind: str
+    account: str
+    document: str
+    idempotency_key: str = ""
+    revision: int = 0
+
+
+class WaitRow(msgspec.Struct, frozen=True, array_like=True):
+    """A document that has something waiting: fact id to reason."""
+
+    account: str
+    document: str
+    reasons: dict[str, str]
+
+
+class ClockRow(msgspec.Struct, frozen=True, array_like=True):
+    """The shard's time is its highest tick; `cuts`: ticks whose due work is not all done.
+
+    `continuation`: number of the last continuation asked for. `sweep`: where the walk over
+    waiting documents stands; None when none is under way.
+    """
+
+    number: int = -1
+    time_ms: int = 0
+    cuts: tuple[tuple[int, int], ...] = ()
+    continuation: int = 0
+    sweep: str | None = None
+
+
+ACCOUNT: Final = RowType("acct", 1, AccountRow)
+SUBSCRIPTION: Final = RowType("sub", 1, SubscriptionRow)
+DOCUMENT: Final = RowType("doc", 1, DocumentRow)
+FACT: Final = RowType("fact", 1, FactRow)
+SOURCE: Final = RowType("src", 1, SourceRow)
+POSTING: Final = RowType("post", 1, PostingRow)
+POSTING_DOCUMENT: Final = RowType("postdoc", 1, str)
+DUE: Final = RowType("due", 1, DueRow)
+WAIT: Final = RowType("wait", 1, WaitRow)
+CLOCK: Final = RowType("clock", 1, ClockRow)
+COUNT: Final = RowType("count", 1, int)
+COMPANY: Final = RowType("company", 1, Company)
+STAGED_COMPANY: Final = RowType("staged", 1, Company)
+PERIOD: Final = RowType("period", 1, PeriodStatus)
+TOTAL: Final = RowType("total", 1, ControlTotal)
+ROLE_TOTAL: Final = RowType("role", 1, RoleTotal)
+CONTRIBUTION: Final = RowType("contrib", 1, Contribution)
+BOOK: Final = RowType("book", 1, Totals)
+EXCEPTION: Final = RowType("exc", 1, ExceptionRecord)
+
+
+def row_key(*parts: str) -> str:
+    """Parts joined by `|`, escaped so that a part never reads as two."""
+    return "|".join(part.replace("%", "%25").replace("|", "%7C") for part in parts)

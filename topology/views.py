@@ -1,0 +1,204 @@
+"""What the web views show: rows of a shard as JSON-ready values, versioned by path.
+
+Problem: finance and IT ask the same questions of state that lies in many shards. How: each view is
+a function of a readable shard and a key; `engine.views` finds the shard's owner and answers there.
+Amounts stay integer minor units, with the currency beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from streamsync.engine.rows import RowType
+from topology.aggregate import PRECEDENCE
+from topology.close import book_account
+from topology.rows import (
+    ACCOUNT,
+    BOOK,
+    CLOCK,
+    COMPANY,
+    COUNT,
+    DOCUMENT,
+    EXCEPTION,
+    FACT,
+    POSTING,
+    SOURCE,
+    SUBSCRIPTION,
+    WAIT,
+    ClockRow,
+    PostingRow,
+    row_key,
+)
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+
+class Readable(Protocol):
+    """The reading half of a shard."""
+
+    def get(self, row: RowType[T], key: str) -> T | None: ...
+
+    def scan(
+        self,
+        row: RowType[T],
+        prefix: str = "",
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[tuple[str, T]]: ...
+
+
+def account(shard: Readable, name: str) -> Json | None:
+    """A billing account: master data, subscriptions, documents, source records, open exceptions."""
+    prefix = row_key(name, "")
+    known = shard.get(ACCOUNT, row_key(name))
+    documents = [key.rsplit("|", 1)[1] for key, _ in shard.scan(DOCUMENT, prefix)]
+    sources = [row for _, row in shard.scan(SOURCE, prefix)]
+    if known is None and not documents and not sources:
+        return None
+    return {
+        "account": name,
+        "customer": msgspec.to_builtins(known.crm) if known and known.crm else None,
+        "billing_profile": msgspec.to_builtins(known.profile) if known and known.profile else None,
+        "subscriptions": [key.rsplit("|", 1)[1] for key, _ in shard.scan(SUBSCRIPTION, prefix)],
+        "documents": documents,
+        "source_records": [
+            {
+                "event_id": row.event_id,
+                "type": row.event_type,
+                "class": row.outcome,
+                "reason": row.reason,
+                "detail": row.detail,
+                "position": msgspec.to_builtins(row.position),
+                "correlation_id": row.correlation_id,
+            }
+            for row in sources
+        ],
+        "exceptions": exceptions(shard, name)["exceptions"],
+    }
+
+
+def subscription(shard: Readable, name: str, subscription_id: str) -> Json | None:
+    """A subscription: its state, and its running invoice and revenue amounts by currency."""
+    row = shard.get(SUBSCRIPTION, row_key(name, subscription_id))
+    if row is None:
+        return None
+    sums: dict[str, dict[str, int]] = {}
+    for label, amount in row.sums.items():
+        currency, measure = label.split("|", 1)
+        sums.setdefault(currency, {})[f"{measure}_minor"] = amount
+    return {
+        "account": name,
+        "subscription": subscription_id,
+        "state": msgspec.to_builtins(row.state) if row.state else None,
+        "running": sums,
+    }
+
+
+def document(shard: Readable, name: str, document_id: str) -> Json | None:
+    """A billing document: facts, entries, commands and confirmations, from webhook to ERP."""
+    row = shard.get(DOCUMENT, row_key(name, document_id))
+    if row is None:
+        return None
+    prefix = row_key(name, document_id, "")
+    facts = [fact for _, fact in shard.scan(FACT, prefix)]
+    waiting = shard.get(WAIT, row_key(name, document_id))
+    return {
+        "account": name,
+        "document": document_id,
+        "kind": row.kind,
+        "currency": row.currency,
+        "subscription": row.subscription,
+        "entity": row.entity,
+        "entity_rule": row.entity_rule,
+        "next_release_ms": row.next_release_ms,
+        "running": {f"{measure}_minor": amount for measure, amount in row.sums.items()},
+        "waiting": waiting.reasons if waiting else {},
+        "facts": [
+            {
+                "class": fact.outcome,
+                "reason": fact.reason,
+                "source_event_id": fact.source_event_id,
+                "correlation_id": fact.correlation_id,
+                "position": msgspec.to_builtins(fact.position),
+                "fact": msgspec.to_builtins(fact.fact),
+            }
+            for fact in facts
+        ],
+        "postings": [
+            _posting(key.rsplit("|", 1)[1], posting) for key, posting in shard.scan(POSTING, prefix)
+        ],
+        "exceptions": [
+            record
+            for record in exceptions(shard, name)["exceptions"]
+            if record["document"] == document_id
+        ],
+    }
+
+
+def _posting(key: str, row: PostingRow) -> Json:
+    flight = row.in_flight
+    status = "in_flight" if flight else "accepted" if row.accepted else "refused"
+    return {
+        "idempotency_key": key,
+        "purpose": row.purpose,
+        "fact_id": row.fact_id,
+        "status": status,
+        "revision": row.revision,
+        "missing": bool(flight and flight.missing),
+        "accepted": msgspec.to_builtins(row.accepted) if row.accepted else None,
+        "in_flight": msgspec.to_builtins(flight.command) if flight else None,
+        "refused": msgspec.to_builtins(row.refused_command) if row.refused_hash else None,
+    }
+
+
+def exceptions(shard: Readable, name: str | None = None, *, state: str = "detected") -> Json:
+    """Exceptions of an account, or of the whole shard, in one state."""
+    prefix = row_key(name, "") if name is not None else ""
+    found = [
+        msgspec.to_builtins(record)
+        for _, record in shard.scan(EXCEPTION, prefix)
+        if state in ("all", record.state)
+    ]
+    return {"exceptions": found}
+
+
+def totals(shard: Readable, tenant: str, entity: str, period: str | None = None) -> Json | None:
+    """An entity's book at its last complete cut, optionally one period of it."""
+    book = shard.get(BOOK, row_key(tenant, entity))
+    if book is None:
+        return None
+    shown: Json = msgspec.to_builtins(book)
+    if period is not None:
+        shown["lines"] = [line for line in shown["lines"] if line["period"] == period]
+        shown["roles"] = [role for role in shown["roles"] if role["period"] == period]
+    return shown
+
+
+def counts(shard: Readable) -> Json:
+    """How many source records of this shard are in each class; they add up to the inputs."""
+    classes = {name: shard.get(COUNT, name) or 0 for name in PRECEDENCE}
+    clock = shard.get(CLOCK, "") or ClockRow()
+    return {
+        "counts": {"inputs": sum(classes.values()), **classes},
+        "tick": {"number": clock.number, "time_ms": clock.time_ms},
+        "rules": {company.tenant: company.version for _, company in shard.scan(COMPANY)},
+        "in_flight": sum(1 for _, row in shard.scan(POSTING) if row.in_flight),
+    }
+
+
+BY_ACCOUNT: dict[str, Callable[..., Json | None]] = {
+    "": account,
+    "subscriptions": subscription,
+    "documents": document,
+    "exceptions": exceptions,
+}
+"""Views under /v1/accounts/{tenant}/{source}/{id}/..., by their path's next word."""
+
+
+def totals_key(tenant: str, entity: str) -> str:
+    """Key whose owner holds an entity's book."""
+    return book_account(tenant, entity)
