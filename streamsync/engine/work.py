@@ -25,6 +25,7 @@ class Batch:
     outputs: Sequence[tuple[Output, int]]
     rows: Sequence[tuple[bytes, bytes | None]]
     position: int
+    poison: int
 
 
 class PartitionWork:
@@ -35,6 +36,7 @@ class PartitionWork:
         self.shard = shard
         self.position = position
         self.skipped = 0
+        self._poison = 0
         self._records: list[SourceRecord] = []
         self._loop_backs: list[tuple[Output, int]] = []
         self._outputs: list[tuple[Output, int]] = []
@@ -60,6 +62,7 @@ class PartitionWork:
             return list(self.lane.step(self.shard, record))
         except Poison as poison:
             self.shard.undo_step()
+            self._poison += 1
             return list(self.lane.dead_letter(record, poison))
 
     def batch(self) -> Batch | None:
@@ -74,6 +77,7 @@ class PartitionWork:
             outputs=self._outputs,
             rows=self.shard.changes(),
             position=self.position,
+            poison=self._poison,
         )
 
     def committed(self) -> None:
@@ -81,3 +85,4 @@ class PartitionWork:
         self.shard.committed()
         # New lists, since the batch that was handed out keeps the old ones.
         self._records, self._loop_backs, self._outputs = [], [], []
+        self._poison = 0

@@ -1,0 +1,112 @@
+"""A topology as a Faust app.
+
+Problem: one definition of the lanes must run in memory, in a worker and in many workers. Here it
+becomes a Faust app through Faust's own extension points: transport and store by URL scheme, the
+table manager by setting. Nothing of Faust is patched, and stock agents, tables, timers and pages
+work beside the lanes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import faust
+from faust.stores import STORES
+from faust.transport.drivers import TRANSPORTS
+from prometheus_client import CollectorRegistry
+from yarl import URL
+
+from streamsync.engine.cluster import Cluster
+from streamsync.engine.commit import FaultHook, no_faults
+from streamsync.engine.lane import LaneSpec, Topology
+from streamsync.engine.lanes import Lanes
+from streamsync.engine.metrics import EngineMetrics
+from streamsync.engine.store import LaneStore
+from streamsync.engine.tables import LaneTableManager
+
+SCHEME = "streamsync"
+
+
+class LaneApp(faust.App):
+    """A Faust app with lanes."""
+
+    lanes: Lanes
+
+
+def build_app(
+    topology: Topology,
+    *,
+    bootstrap_servers: str,
+    data_dir: Path | str,
+    web_host: str = "127.0.0.1",
+    web_port: int = 6066,
+    public_url: str | None = None,
+    registry: CollectorRegistry | None = None,
+    fault: FaultHook = no_faults,
+    session_timeout_s: float = 10.0,
+) -> LaneApp:
+    """The Faust app of a topology; nothing is contacted before it starts.
+
+    `public_url` is how other workers reach this one's views, when not by host and port.
+    `fault` is called after each numbered commit step: for tests that kill the process there.
+    """
+    TRANSPORTS.aliases[SCHEME] = "streamsync.engine.transport:LaneTransport"
+    STORES.aliases[SCHEME] = "streamsync.engine.store:LaneStore"
+    app = LaneApp(
+        topology.app_id,
+        broker=[URL(f"{SCHEME}://{server.strip()}") for server in bootstrap_servers.split(",")],
+        store="rocksdb://",
+        datadir=str(data_dir),
+        TableManager=LaneTableManager,
+        producer_partitioner=_faust_partitioner(topology),
+        web_bind=web_host,
+        web_host=web_host,
+        web_port=web_port,
+        canonical_url=public_url,
+        broker_session_timeout=session_timeout_s,
+        broker_heartbeat_interval=session_timeout_s / 5,
+        broker_rebalance_timeout=30.0,
+        broker_request_timeout=30.0,
+        broker_commit_interval=1.0,
+        broker_max_poll_records=4_000,
+        consumer_max_fetch_size=4 << 20,
+        consumer_auto_offset_reset="earliest",
+        stream_wait_empty=False,
+    )
+    app.lanes = Lanes(
+        topology,
+        Cluster(bootstrap_servers),
+        EngineMetrics(registry if registry is not None else CollectorRegistry()),
+        fault,
+    )
+    for spec in topology.lanes:
+        _add_lane(app, topology, spec)
+    return app
+
+
+def _add_lane(app: LaneApp, topology: Topology, spec: LaneSpec) -> None:
+    table = app.Table(
+        spec.name,
+        partitions=topology.topic(spec.source).partitions,
+        key_type=bytes,
+        value_type=bytes,
+        store=f"{SCHEME}:{spec.name}",
+    )
+    app.lanes.add(spec, lambda: cast(LaneStore, table.data))
+    app.topics.add(app.topic(spec.source, key_type=bytes, value_type=bytes, acks=False))
+
+
+def _faust_partitioner(topology: Topology) -> Callable[[bytes | None, list[int], list[int]], int]:
+    def partition(key: bytes | None, partitions: list[int], _available: list[int]) -> int:
+        return partitions[topology.partitioner(key, len(partitions))]
+
+    return partition
+
+
+def run_worker(app: LaneApp, *, loglevel: str = "INFO", **settings: Any) -> None:
+    """Run the app until a signal; ends the process with 0, or with 1 after a crash."""
+    app.finalize()
+    worker = app.Worker(loglevel=loglevel, redirect_stdouts=False, **settings)
+    worker.execute_from_commandline()

@@ -1,0 +1,159 @@
+"""The broker as the engine uses it: producers, consumers, topics.
+
+Problem: aiokafka, through which Faust talks, makes an asyncio object per record and has no
+per-partition transactions at this rate. Lanes therefore write, and recover, by librdkafka. All
+its settings stand here, with the reason for each that is not the default.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from streamsync.engine.lane import Topology, TopicSpec
+
+log = logging.getLogger(__name__)
+
+# An open transaction holds back every reader of the partitions that it touches.
+TRANSACTION_TIMEOUT_MS = 10_000
+ADMIN_TIMEOUT_S = 15.0
+
+
+class TopicError(Exception):
+    """A topic is not what the topology says; the worker doesn't start."""
+
+
+class Cluster:
+    """Makes clients of one broker cluster."""
+
+    def __init__(self, bootstrap_servers: str, settings: Mapping[str, str] | None = None) -> None:
+        self.bootstrap_servers = bootstrap_servers
+        self._base: dict[str, Any] = {
+            "bootstrap.servers": bootstrap_servers,
+            "retry.backoff.ms": 10,  # concurrent transactions are retried at this pace
+            "retry.backoff.max.ms": 1_000,
+            "reconnect.backoff.max.ms": 2_000,
+            "socket.keepalive.enable": True,
+            **(settings or {}),
+        }
+
+    def producer(self, transactional_id: str | None = None) -> Producer:
+        """An idempotent producer; with an id a transactional one, not yet initialised."""
+        settings = {
+            **self._base,
+            "enable.idempotence": True,
+            "compression.type": "lz4",
+            "linger.ms": 5,
+            "batch.size": 1 << 18,
+            "queue.buffering.max.messages": 500_000,
+            "message.timeout.ms": TRANSACTION_TIMEOUT_MS,
+        }
+        if transactional_id is not None:
+            settings["transactional.id"] = transactional_id
+            settings["transaction.timeout.ms"] = TRANSACTION_TIMEOUT_MS
+        return Producer(settings, logger=log)
+
+    def consumer(self, group_id: str) -> Consumer:
+        """A consumer for assigned partitions that tells where each of them ends."""
+        settings = {
+            **self._base,
+            "group.id": group_id,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "queued.min.messages": 200_000,
+            "fetch.message.max.bytes": 8 << 20,
+            "fetch.wait.max.ms": 10,
+        }
+        return Consumer(settings, logger=log)
+
+    def admin(self) -> AdminClient:
+        # Its short life makes librdkafka report unread events of its own, at log level 6.
+        return AdminClient({**self._base, "log_level": 4})
+
+
+class Catalog:
+    """Which topics exist, with how many partitions; creates those that don't."""
+
+    def __init__(self, cluster: Cluster, topology: Topology) -> None:
+        self._cluster = cluster
+        self._topology = topology
+        self._lock = threading.Lock()
+        self._partitions: dict[str, int] = {}
+        self._ids: dict[str, str] = {}
+
+    def declare(self, topics: Iterable[TopicSpec], *, attempts: int = 20) -> None:
+        """Make sure that topics exist as specified; blocks.
+
+        Raises `TopicError` when one has another number of partitions, or no broker answers.
+        """
+        wanted = {topic.name: topic for topic in topics if topic.name not in self._partitions}
+        if not wanted:
+            return
+        with self._lock:
+            for attempt in range(attempts):
+                try:
+                    self._create(wanted)
+                    self._check(wanted)
+                    return
+                except KafkaException as error:
+                    log.warning("Topics can't be declared yet: %s", error.args[0])
+                    time.sleep(min(0.2 * 2**attempt, 3.0))
+        raise TopicError(
+            f"The broker at {self._cluster.bootstrap_servers} did not accept the topics "
+            f"{', '.join(sorted(wanted))}: see the warnings above, and check that it runs."
+        )
+
+    def partitions(self, topic: str) -> int:
+        """The number of partitions; a topic met for the first time is created first."""
+        count = self._partitions.get(topic)
+        if count is None:
+            self.declare([self._topology.topic(topic)])
+            count = self._partitions[topic]
+        return count
+
+    def topic_id(self, topic: str) -> str:
+        """The id that the broker gave a topic; a deleted and recreated one has another."""
+        return self._ids[topic]
+
+    def _create(self, wanted: Mapping[str, TopicSpec]) -> None:
+        admin = self._cluster.admin()
+        existing = admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics
+        missing = [
+            NewTopic(spec.name, spec.partitions, -1, config=dict(spec.config))
+            for spec in wanted.values()
+            if spec.name not in existing
+        ]
+        if not missing:
+            return
+        for name, future in admin.create_topics(missing, operation_timeout=10).items():
+            try:
+                future.result(ADMIN_TIMEOUT_S)
+                log.info("Created topic %s.", name)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+
+    def _check(self, wanted: Mapping[str, TopicSpec]) -> None:
+        admin = self._cluster.admin()
+        found = admin.describe_topics(TopicCollection(list(wanted)))
+        for name, future in found.items():
+            description = future.result(ADMIN_TIMEOUT_S)
+            count = len(description.partitions)
+            if count != wanted[name].partitions:
+                raise TopicError(
+                    f"Topic {name!r} has {count} partitions, the topology says "
+                    f"{wanted[name].partitions}: set the partitions to what exists, or use "
+                    "another topic prefix; changing it would tear accounts apart."
+                )
+            self._partitions[name] = count
+            self._ids[name] = str(description.topic_id)

@@ -1,0 +1,238 @@
+"""The commit port to Kafka and RocksDB: one transactional producer of one partition.
+
+Problem: a commit may fail in ways that mean different things, and doing the wrong one loses or
+doubles records. This module maps every answer of librdkafka to one of the three errors of
+`commit`: abortable to `Aborted`, a newer producer to `Fenced`, everything unclear to
+`Unsettled`, whose answer is to throw the producer away and read the changelog.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from streamsync.engine.cluster import TRANSACTION_TIMEOUT_MS, Catalog, Cluster
+from streamsync.engine.commit import Aborted, Fenced, Unsettled
+from streamsync.engine.lane import Output, Topology
+
+MARKER = b"\0position"
+
+# Longer than the broker keeps a transaction open: afterwards it has decided by itself.
+SETTLE_TIMEOUT_S = TRANSACTION_TIMEOUT_MS / 1_000 + 5.0
+_CALL_TIMEOUT_S = 2.0
+
+_FENCED = {
+    KafkaError._FENCED,  # noqa: SLF001  (librdkafka's own codes have no other name)
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.PRODUCER_FENCED,
+}
+
+
+class RowsOnDisk(Protocol):
+    """Where step 8 writes."""
+
+    def write(
+        self,
+        partition: int,
+        rows: Sequence[tuple[bytes, bytes | None]],
+        changelog_offset: int,
+        position: int,
+    ) -> None: ...
+
+
+class LoopBackProducer:
+    """The plain idempotent producer of a lane: for records to the lane's own source topic."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._lock = threading.Lock()
+        self._producer: Producer | None = None
+
+    def send(self, records: Sequence[tuple[Output, int]], place: Callable[[Output], int]) -> None:
+        """Write records and wait until the broker has all of them; else `Unsettled`."""
+        failed: list[KafkaError] = []
+        delivered = 0
+
+        def done(error: KafkaError | None, _message: Message) -> None:
+            nonlocal delivered
+            if error is not None:
+                failed.append(error)
+            delivered += 1
+
+        with self._lock:
+            if self._producer is None:
+                self._producer = self._cluster.producer()
+            producer = self._producer
+        try:
+            for output, timestamp_ms in records:
+                produce(producer, output, place(output), timestamp_ms, done)
+        except KafkaException as error:
+            failed.append(error.args[0])
+        else:
+            end = time.monotonic() + SETTLE_TIMEOUT_S
+            while delivered < len(records) and time.monotonic() < end:
+                producer.poll(0.01)
+        if failed or delivered < len(records):
+            with self._lock:
+                # A failed idempotent producer may refuse everything after it.
+                self._producer = None
+            raise Unsettled(f"loop-backs not delivered: {failed[0] if failed else 'no answer'}")
+
+
+def produce(
+    producer: Producer,
+    output: Output,
+    partition: int,
+    timestamp_ms: int,
+    on_delivery: Callable[[KafkaError | None, Message], None] | None = None,
+) -> None:
+    """Hand one record to librdkafka, waiting while its queue is full."""
+    while True:
+        try:
+            producer.produce(
+                output.topic,
+                value=output.value,
+                key=output.key,
+                partition=partition,
+                timestamp=max(timestamp_ms, 0),
+                on_delivery=on_delivery,
+            )
+            return
+        except BufferError:
+            producer.poll(0.1)
+
+
+class KafkaPort:
+    """Commits batches of one partition of one lane; used by one thread at a time."""
+
+    def __init__(  # noqa: PLR0913
+        self,
+        *,
+        topology: Topology,
+        catalog: Catalog,
+        producer: Producer,
+        loop_backs: LoopBackProducer,
+        changelog: str,
+        partition: int,
+        disk: RowsOnDisk,
+    ) -> None:
+        self._topology = topology
+        self._catalog = catalog
+        self._held: Producer | None = producer
+        self._loop_backs = loop_backs
+        self._changelog = changelog
+        self._partition = partition
+        self._disk = disk
+        self._timestamp_ms = 0
+        self._marker_offset: int | None = None
+        self._lock = threading.Lock()
+        self._abandoned = False
+
+    def loop_back(self, records: Sequence[tuple[Output, int]]) -> None:
+        self._loop_backs.send(records, self._place)
+
+    def begin(self) -> None:
+        self._call(self._producer.begin_transaction)
+
+    def outputs(self, records: Sequence[tuple[Output, int]]) -> None:
+        def send() -> None:
+            for output, timestamp_ms in records:
+                produce(self._producer, output, self._place(output), timestamp_ms)
+
+        self._call(send)
+
+    def changelog(self, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
+        # Wall clock on purpose: compaction and retention of the changelog go by it.
+        self._timestamp_ms = int(time.time() * 1_000)
+
+        def send() -> None:
+            for key, value in rows:
+                row = Output(self._changelog, key, value)
+                produce(self._producer, row, self._partition, self._timestamp_ms)
+
+        self._call(send)
+
+    def marker(self, position: int) -> None:
+        self._marker_offset = None
+        row = Output(self._changelog, MARKER, b"%d" % position)
+
+        def send() -> None:
+            produce(
+                self._producer, row, self._partition, self._timestamp_ms, self._marker_delivered
+            )
+
+        self._call(send)
+
+    def flush(self) -> None:
+        end = time.monotonic() + SETTLE_TIMEOUT_S
+        while self._producer.flush(_CALL_TIMEOUT_S):
+            if self._abandoned or time.monotonic() > end:
+                raise Unsettled("the broker did not take the records in time")
+
+    def commit(self) -> None:
+        self._call(lambda: self._producer.commit_transaction(_CALL_TIMEOUT_S))
+        if self._marker_offset is None:
+            raise Unsettled("the marker was committed without an offset")
+
+    def store(self, rows: Sequence[tuple[bytes, bytes | None]], position: int) -> None:
+        assert self._marker_offset is not None
+        with self._lock:
+            # Whoever recovers this partition after an abandoned commit finds its rows in the
+            # changelog; a late write here would put the database behind that recovery.
+            if not self._abandoned:
+                self._disk.write(self._partition, rows, self._marker_offset, position)
+
+    def abandon(self) -> None:
+        """Write nothing to disk from now on."""
+        with self._lock:
+            self._abandoned = True
+
+    def close(self) -> None:
+        """End the producer's threads; what it still holds was not committed."""
+        producer, self._held = self._held, None
+        if producer is not None:
+            producer.purge()
+
+    @property
+    def _producer(self) -> Producer:
+        if self._held is None:
+            raise Unsettled("the partition was given up")
+        return self._held
+
+    def _place(self, output: Output) -> int:
+        count = self._catalog.partitions(output.topic)
+        if output.partition is not None:
+            return output.partition
+        return self._topology.partitioner(output.key, count)
+
+    def _marker_delivered(self, error: KafkaError | None, message: Message) -> None:
+        self._marker_offset = None if error is not None else message.offset()
+
+    def _call(self, call: Callable[[], None]) -> None:
+        """Call librdkafka until it answers; whatever it answers, a `CommitError` says it."""
+        end = time.monotonic() + SETTLE_TIMEOUT_S
+        while True:
+            try:
+                call()
+                return
+            except KafkaException as raised:
+                error: KafkaError = raised.args[0]
+                if error.retriable() and not self._abandoned and time.monotonic() < end:
+                    time.sleep(0.01)
+                    continue
+                self._give_up(error)
+
+    def _give_up(self, error: KafkaError) -> None:
+        if error.txn_requires_abort():
+            try:
+                self._producer.abort_transaction(SETTLE_TIMEOUT_S)
+            except KafkaException as raised:
+                raise Unsettled(f"the abort itself failed: {raised.args[0]}") from raised
+            raise Aborted(str(error))
+        if error.code() in _FENCED:
+            raise Fenced(str(error))
+        raise Unsettled(str(error))

@@ -1,0 +1,251 @@
+"""Bring databases up to their changelog: steps 3 to 5, in threads.
+
+Problem: a partition may only be worked on when its rows and its position are one cut of history,
+the earlier owner can't write any more, and nothing committed is missing. So first a new producer
+with the same transactional id fences the earlier owner and settles its open transaction; then
+the changelog is read, committed transactions only, until the broker says that its end is
+reached. Offsets are never compared with the end: transaction markers leave gaps. The database is
+written only at marker rows.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from streamsync.engine.cluster import Cluster
+from streamsync.engine.port import MARKER, RowsOnDisk
+
+log = logging.getLogger(__name__)
+
+_CALL_TIMEOUT_S = 5.0
+_ROWS_PER_WRITE = 20_000
+_INIT_THREADS = 16
+
+
+class RecoveryCancelled(Exception):
+    """The group took the partitions away while they were recovered."""
+
+
+class PositionLost(Exception):
+    """The source topic doesn't hold the position that the changelog names."""
+
+
+class StoredPosition(Protocol):
+    @property
+    def changelog_offset(self) -> int | None: ...
+    @property
+    def position(self) -> int | None: ...
+    @property
+    def topic_id(self) -> str | None: ...
+
+
+class Disk(RowsOnDisk, Protocol):
+    """What recovery needs of a store."""
+
+    def stored(self, partition: int) -> StoredPosition: ...
+
+    def bind(self, partition: int, topic_id: str) -> None: ...
+
+    def wipe(self, partition: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A partition ready to work: nobody else can write for it, and its rows are complete."""
+
+    producer: Producer
+    position: int | None
+    changelog_rows: int
+
+
+@dataclass(frozen=True)
+class RecoveryPlan:
+    """What to recover, and where it stands."""
+
+    lane: str
+    app_id: str
+    source: str
+    changelog: str
+    changelog_id: str
+    partitions: Sequence[int]
+    disk: Disk
+
+    def transactional_id(self, partition: int) -> str:
+        return f"{self.app_id}-{self.lane}-{partition}"
+
+
+def recover(
+    plan: RecoveryPlan,
+    cluster: Cluster,
+    cancelled: threading.Event,
+) -> dict[int, Recovered]:
+    """Recover partitions; blocks, tries again while no broker answers, until cancelled.
+
+    Raises `RecoveryCancelled`, or `PositionLost` when going on would skip records.
+    """
+    with ThreadPoolExecutor(min(_INIT_THREADS, len(plan.partitions)), "init") as pool:
+        made = pool.map(
+            lambda partition: _fence(plan, partition, cluster, cancelled), plan.partitions
+        )
+        producers = dict(zip(plan.partitions, made, strict=True))
+    while True:
+        try:
+            reading = _Reading(plan, cluster, cancelled)
+            try:
+                reading.run()
+            finally:
+                reading.consumer.close()
+            break
+        except KafkaException as error:
+            _wait(cancelled, f"Lane {plan.lane} can't be recovered yet: {error.args[0]}")
+    log.info(
+        "Lane %s recovered partitions %s: %d changelog rows.",
+        plan.lane, sorted(plan.partitions), sum(reading.rows_read.values()),
+    )  # fmt: skip
+    return {
+        partition: Recovered(
+            producers[partition], reading.position[partition], reading.rows_read[partition]
+        )
+        for partition in plan.partitions
+    }
+
+
+def _fence(
+    plan: RecoveryPlan, partition: int, cluster: Cluster, cancelled: threading.Event
+) -> Producer:
+    """Step 3: from here on no earlier owner of the partition can commit."""
+    producer = cluster.producer(plan.transactional_id(partition))
+    while True:
+        _check(cancelled)
+        try:
+            producer.init_transactions(_CALL_TIMEOUT_S)
+            return producer
+        except KafkaException as raised:
+            error: KafkaError = raised.args[0]
+            if error.fatal():
+                producer = cluster.producer(plan.transactional_id(partition))
+            _wait(cancelled, f"Lane {plan.lane} partition {partition} waits: {error}")
+
+
+def _check(cancelled: threading.Event) -> None:
+    if cancelled.is_set():
+        raise RecoveryCancelled
+
+
+def _wait(cancelled: threading.Event, why: str) -> None:
+    log.warning("%s", why)
+    if cancelled.wait(0.5):
+        raise RecoveryCancelled
+
+
+class _Reading:
+    """Steps 4 and 5 for the partitions of one lane, by one consumer."""
+
+    def __init__(self, plan: RecoveryPlan, cluster: Cluster, cancelled: threading.Event) -> None:
+        self.plan = plan
+        self.cancelled = cancelled
+        self.consumer: Consumer = cluster.consumer(f"{plan.app_id}-recovery")
+        self.position: dict[int, int | None] = {}
+        self.rows_read = dict.fromkeys(plan.partitions, 0)
+        # Complete transactions, not yet on disk, and rows that still wait for their marker.
+        self._complete: dict[int, dict[bytes, bytes | None]] = {p: {} for p in plan.partitions}
+        self._waiting: dict[int, dict[bytes, bytes | None]] = {p: {} for p in plan.partitions}
+        self._marker_offset: dict[int, int] = {}
+
+    def run(self) -> None:
+        plan = self.plan
+        starts = [
+            TopicPartition(plan.changelog, partition, self._start(partition))
+            for partition in plan.partitions
+        ]
+        self.consumer.assign(starts)
+        left = set(plan.partitions)
+        reported = time.monotonic()
+        while left:
+            _check(self.cancelled)
+            for message in self.consumer.consume(10_000, 0.2):
+                error = message.error()
+                if error is None:
+                    self._take(message)
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                    left.discard(message.partition() or 0)
+                elif not error.retriable() and error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
+                    raise KafkaException(error)
+            if time.monotonic() - reported > 5:
+                reported = time.monotonic()
+                log.info("Lane %s recovers: %d rows.", plan.lane, sum(self.rows_read.values()))
+        for partition in plan.partitions:
+            self._write(partition)
+            self._check_source(partition)
+
+    def _start(self, partition: int) -> int:
+        """Step 4: where to read on, or from the start when the database doesn't fit."""
+        plan = self.plan
+        low, high = self.consumer.get_watermark_offsets(
+            TopicPartition(plan.changelog, partition), _CALL_TIMEOUT_S
+        )
+        stored = plan.disk.stored(partition)
+        offset = stored.changelog_offset
+        if offset is not None and (
+            stored.topic_id != plan.changelog_id or not low <= offset + 1 <= high
+        ):
+            log.warning(
+                "Lane %s partition %d: the local database (changelog offset %d) doesn't fit topic "
+                "%s (offsets %d to %d); it is wiped and rebuilt.",
+                plan.lane, partition, offset, plan.changelog, low, high,
+            )  # fmt: skip
+            plan.disk.wipe(partition)
+            offset = None
+        if offset is None:
+            plan.disk.bind(partition, plan.changelog_id)
+            self.position[partition] = None
+            return int(low)
+        self.position[partition] = stored.position
+        return offset + 1
+
+    def _take(self, message: Message) -> None:
+        partition, key = message.partition() or 0, message.key()
+        self.rows_read[partition] += 1
+        if key != MARKER:
+            assert isinstance(key, bytes)
+            self._waiting[partition][key] = message.value()
+            return
+        complete = self._complete[partition]
+        complete.update(self._waiting[partition])
+        self._waiting[partition] = {}
+        self.position[partition] = int(message.value() or b"0")
+        self._marker_offset[partition] = message.offset() or 0
+        if len(complete) > _ROWS_PER_WRITE:
+            self._write(partition)
+
+    def _write(self, partition: int) -> None:
+        offset = self._marker_offset.pop(partition, None)
+        position = self.position[partition]
+        if offset is None or position is None:
+            return
+        rows = list(self._complete[partition].items())
+        self.plan.disk.write(partition, rows, offset, position)
+        self._complete[partition] = {}
+
+    def _check_source(self, partition: int) -> None:
+        position = self.position[partition]
+        if position is None:
+            return
+        low, high = self.consumer.get_watermark_offsets(
+            TopicPartition(self.plan.source, partition), _CALL_TIMEOUT_S
+        )
+        if not low <= position <= high:
+            raise PositionLost(
+                f"Lane {self.plan.lane!r} is at offset {position} of partition {partition} of "
+                f"{self.plan.source!r}, which holds {low} to {high}: records were deleted before "
+                "they were read, or the topic was recreated. Restore the topic; or, to start "
+                f"over on purpose, delete topic {self.plan.changelog!r} as well."
+            )

@@ -1,0 +1,211 @@
+"""The lanes' place in Faust's consumer: the hooks of steps 7, 8, 13 and 14.
+
+Problem: the stock path makes some 25 asyncio objects per record and commits offsets that must
+not count. The consumer below hands whole fetches of lane topics to the lanes and leaves all
+other records to Faust, so stock agents and tables work beside lanes.
+
+Pinned to faust-streaming 0.15.3; `tests/contract` says what changed if it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from aiokafka.structs import OffsetAndMetadata, TopicPartition  # type: ignore[import-untyped]
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+if TYPE_CHECKING:
+    from streamsync.engine.app import LaneApp
+    from streamsync.engine.lanes import Lanes
+
+log = logging.getLogger(__name__)
+
+# One fetch poll per this many seconds: more would spend the core on asking.
+FETCH_PACE_S = 0.005
+
+
+class LaneConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread of aiokafka's consumer, with the settings that lanes need."""
+
+    @property
+    def _lanes(self) -> Lanes:
+        return cast("LaneApp", self.app).lanes
+
+    async def on_start(self) -> None:
+        # Before the consumer exists: a topic unknown when it subscribes is ignored for ever.
+        await asyncio.get_running_loop().run_in_executor(None, self._lanes.declare_topics)
+        await super().on_start()
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        # The ledger's source is written in transactions, so it must be read read_committed;
+        # Faust takes the isolation level from this flag and from nothing else.
+        consumer = self.consumer
+        before, consumer.in_transaction = consumer.in_transaction, True
+        try:
+            return super()._create_worker_consumer(transport)
+        finally:
+            consumer.in_transaction = before
+
+    async def call(self, action: Callable[[Any], Awaitable[None] | None]) -> None:
+        """Run something with aiokafka's consumer in its own thread."""
+        consumer = self._ensure_consumer()
+
+        async def run() -> None:
+            result = action(consumer)
+            if result is not None:
+                await result
+
+        await self.call_thread(run)
+
+
+class LaneConsumer(driver.Consumer):
+    """Faust's consumer; the lanes' `Group`."""
+
+    _thread: LaneConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._fetch_number = 0
+        self._fetched_at = 0.0
+        self._lanes.group = self
+
+    @property
+    def _lanes(self) -> Lanes:
+        return cast("LaneApp", self.app).lanes
+
+    def _new_consumer_thread(self) -> LaneConsumerThread:
+        return LaneConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    # -- step 7: where to read
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        committed = dict(await super().seek_to_committed())
+        assignment = self.assignment()
+        wanted: dict[TP, int] = {}
+        for lane in self._lanes.by_name.values():
+            for partition, seat in lane.seats.items():
+                tp = TP(lane.spec.source, partition)
+                if tp not in assignment:
+                    continue
+                seat.fetch_floor = self._fetch_number + 1
+                position = seat.resume_position
+                if position is not None:
+                    wanted[tp] = position
+        if wanted:
+            await self._thread.seek_wait(wanted)
+            committed.update(wanted)
+        changelogs = [tp for tp in assignment if tp.topic in self._lanes.by_changelog]
+        if changelogs:
+            # Faust's own pause only hides what aiokafka would go on fetching.
+            await self._pause(changelogs)
+        return committed
+
+    async def seek_lane(self, topic: str, partition: int, position: int) -> int:
+        tp = TP(topic, partition)
+        await self._thread.seek_wait({tp: position})
+        await self.set_fetching(topic, partition, True)
+        return self._fetch_number + 1
+
+    # -- step 8: records to the lanes
+
+    async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:
+        await asyncio.sleep(max(0.0, self._fetched_at + FETCH_PACE_S - time.monotonic()))
+        self._fetched_at = time.monotonic()
+        if self.flow_active and not self._get_active_partitions():
+            # Everything is paused for back-pressure; Faust would sleep for a second here.
+            await asyncio.sleep(2 * FETCH_PACE_S)
+            return {}, set()
+        self._fetch_number += 1
+        number, generation = self._fetch_number, self.app.consumer_generation_id
+        records, active = await super()._wait_next_records(timeout)
+        if records and self.flow_active and generation == self.app.consumer_generation_id:
+            return self._lanes.take(records, number), active
+        return records, active
+
+    async def set_fetching(self, topic: str, partition: int, fetching: bool) -> None:
+        tp = TP(topic, partition)
+        if tp not in self.assignment():
+            return
+        if fetching:
+            self.resume_partitions({tp})
+            await self._thread.call(lambda consumer: consumer.resume(TopicPartition(*tp)))
+        else:
+            self.pause_partitions({tp})
+            await self._pause([tp])
+
+    async def _pause(self, tps: Iterable[TP]) -> None:
+        paused = [TopicPartition(*tp) for tp in tps]
+        await self._thread.call(lambda consumer: consumer.pause(*paused))
+
+    # -- step 13: offsets as information
+
+    async def force_commit(self, *args: Any, **kwargs: Any) -> bool:
+        await self._report_offsets()
+        return bool(await super().force_commit(*args, **kwargs))
+
+    async def _report_offsets(self) -> None:
+        if self.app.rebalancing:
+            return
+        news: dict[TP, int] = {}
+        for lane in self._lanes.by_name.values():
+            for partition, seat in lane.seats.items():
+                tp, position = TP(lane.spec.source, partition), seat.committed_position
+                if position is None:
+                    continue
+                self._lanes.metrics.lag.labels(lane.spec.name, str(partition)).set(
+                    max(0, (self._end(tp) or position) - position)
+                )
+                if self._committed_offset.get(tp) != position:
+                    news[tp] = position
+        if not news:
+            return
+        offsets = {
+            TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in news.items()
+        }
+        try:
+            await asyncio.wait_for(
+                self._thread.call(lambda consumer: consumer.commit(offsets)), timeout=5.0
+            )
+        except Exception as error:  # noqa: BLE001  (information only: counted, never raised)
+            self._lanes.metrics.offset_errors.inc()
+            log.info("The group's offsets were not committed: %r", error)
+            return
+        self._committed_offset.update(news)
+        self.app.monitor.on_tp_commit(news)
+
+    def _end(self, tp: TP) -> int | None:
+        try:
+            return self.highwater(tp)
+        except Exception:  # noqa: BLE001  (aiokafka asserts assignment, which may just change)
+            return None
+
+    def end_offset(self, tp: TP) -> int | None:
+        """The source's end as far as this worker has heard of it."""
+        return self._end(tp)
+
+    # -- step 14: release
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        await self._lanes.release()
+        await super().on_partitions_revoked(revoked)
+
+    def rejoin(self) -> None:
+        def ask() -> None:
+            self._thread._ensure_consumer()._coordinator.request_rejoin()
+
+        self._thread.thread_loop.call_soon_threadsafe(ask)
+
+    async def stop_worker(self, error: BaseException) -> None:
+        log.error("The worker stops before it commits: %s", error)
+        await self.crash(error)
+
+
+class LaneTransport(driver.Transport):
+    """Registered under the URL scheme `streamsync://` by `app.build_app`."""
+
+    Consumer = LaneConsumer

@@ -1,0 +1,140 @@
+"""A toy topology for the engine's tests on Kafka, and its worker process.
+
+`numbers` (P partitions) and `orders` (1 partition) are sequenced into `log`; the ledger adds
+numbers up per account, writes every sum, and sends every third number to a neighbour account by
+a loop-back. Nothing here knows the engine's insides; `expected` recomputes the result from the
+inputs with a dictionary.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from streamsync.engine.app import build_app, run_worker
+from streamsync.engine.commit import CommitStep
+from streamsync.engine.lane import LaneSpec, Output, Poison, Shard, SourceRecord, Topology
+from streamsync.engine.lane import TopicSpec
+from streamsync.engine.partitioner import account_partition
+from streamsync.engine.rows import RowType
+
+TOTAL = RowType("total", 1, int)
+SEEN = RowType("seen", 1, bool)
+ALL_PARTITIONS = b"all"
+
+
+def toy(prefix: str, partitions: int = 4) -> Topology:
+    """The topology with all its names under a prefix, so that tests don't meet."""
+    numbers, orders, log = f"{prefix}.numbers", f"{prefix}.orders", f"{prefix}.log"
+    sums, dead = f"{prefix}.sums", f"{prefix}.dead-letters"
+
+    def sequence(_shard: Shard, record: SourceRecord) -> Iterable[Output]:
+        if record.value is None or not record.value.isdigit():
+            raise Poison("not_a_number", repr(record.value))
+        # The id is the source position: the same for ever.
+        origin = f"{record.topic}-{record.partition}-{record.offset}".encode()
+        if record.topic == orders:
+            for partition in range(partitions):
+                yield Output(log, None, record.value + b" order " + origin, partition)
+        else:
+            yield Output(log, record.key, record.value + b" number " + origin)
+
+    def ledger(shard: Shard, record: SourceRecord) -> Iterable[Output]:
+        assert record.value is not None
+        number, kind, origin = record.value.split(b" ")
+        if kind == b"order":
+            shard.put(TOTAL, "order", int(number))
+            return
+        assert record.key is not None
+        account = record.key.decode()
+        if kind == b"neighbour":
+            # A loop-back may come twice.
+            if shard.get(SEEN, origin.decode()):
+                return
+            shard.put(SEEN, origin.decode(), True)
+        total = (shard.get(TOTAL, account) or 0) + int(number)
+        shard.put(TOTAL, account, total)
+        yield Output(sums, record.key, b"%d %b %b" % (total, kind, origin))
+        if kind == b"number" and int(number) % 50 == 0:
+            yield Output(f"{prefix}.fifties.{int(number) % 3}", record.key, number)
+        if kind == b"number" and int(number) % 3 == 0:
+            yield Output(log, b"neighbour-" + record.key, number + b" neighbour " + origin)
+
+    def dead_letter(record: SourceRecord, poison: Poison) -> Iterable[Output]:
+        yield Output(dead, record.key, poison.reason.encode())
+
+    def topic_for(name: str) -> TopicSpec | None:
+        return TopicSpec(name, 2) if name.startswith(f"{prefix}.fifties.") else None
+
+    return Topology(
+        app_id=prefix,
+        lanes=(
+            LaneSpec("sequence-numbers", numbers, sequence, dead_letter),
+            LaneSpec("sequence-orders", orders, sequence, dead_letter),
+            LaneSpec("ledger", log, ledger, dead_letter),
+        ),
+        topics=(
+            *(TopicSpec(name, partitions) for name in (numbers, log, sums, dead)),
+            TopicSpec(orders, 1),
+        ),
+        partitioner=account_partition,
+        topic_for=topic_for,
+    )
+
+
+def expected(numbers: Iterable[tuple[bytes, bytes]]) -> dict[str, int]:
+    """What every account must hold."""
+    totals: dict[str, int] = {}
+    for key, value in numbers:
+        if not value.isdigit():
+            continue
+        account, number = key.decode(), int(value)
+        totals[account] = totals.get(account, 0) + number
+        if number % 3 == 0:
+            neighbour = "neighbour-" + account
+            totals[neighbour] = totals.get(neighbour, 0) + number
+    return totals
+
+
+class KillAt:
+    """A fault hook that kills this process after a commit step, once `after` have passed."""
+
+    def __init__(self, lane: str, step: CommitStep, after: int) -> None:
+        self.lane, self.step, self.left = lane, step, after
+
+    def __call__(self, lane: str, _partition: int, step: CommitStep) -> None:
+        if lane == self.lane and step is self.step:
+            self.left -= 1
+            if self.left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--prefix", required=True)
+    parser.add_argument("--bootstrap-servers", required=True)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--web-port", type=int, required=True)
+    parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--kill-at", help="lane:STEP:after")
+    options = parser.parse_args(arguments)
+    extra = {}
+    if options.kill_at:
+        lane, step, after = options.kill_at.split(":")
+        extra["fault"] = KillAt(lane, CommitStep[step], int(after))
+    app = build_app(
+        toy(options.prefix, options.partitions),
+        bootstrap_servers=options.bootstrap_servers,
+        data_dir=options.data_dir,
+        web_port=options.web_port,
+        session_timeout_s=6.0,
+        **extra,
+    )
+    run_worker(app)
+
+
+if __name__ == "__main__":
+    main()
