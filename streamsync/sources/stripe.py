@@ -132,22 +132,28 @@ _BOOKS_NOTHING = {
 }
 
 
+def _without_reader(opened: _Opened, group: str) -> tuple[str, str, str]:
+    """outcome, reason and detail of a type that has no reader."""
+    # Quoted only where it looks like a type: other text could be anything.
+    looks = opened.event_type.replace(".", "_").isidentifier()
+    shown = opened.event_type if looks else "the text"
+    if group == "ignored":
+        return "ignored", "type_cannot_touch_books", f"type: {shown}"
+    if group == "unknown":
+        return "unknown", "type_unknown", f"type: {shown} is in no list of this source"
+    if opened.named:
+        return "unknown", "type_not_handled", f"type: {shown} may touch the books"
+    detail = f"data.object: {shown} names no customer, only another object"
+    return "waiting", "account_not_named", detail
+
+
 def _interpret(opened: _Opened) -> tuple[str, str | None, str | None, tuple[Fact, ...]]:
     """outcome, reason, detail and facts of an opened payload."""
     group = group_of(opened.event_type)
-    # Quoted only where it looks like a type: other text could be anything.
-    shown = opened.event_type if opened.event_type.replace(".", "_").isidentifier() else "the text"
-    if group == "ignored":
-        return "ignored", "type_cannot_touch_books", f"type: {shown}", ()
-    if group == "unknown":
-        return "unknown", "type_unknown", f"type: {shown} is in no list of this source", ()
-    if group == "touching":
-        if not opened.named:
-            detail = f"data.object: {shown} names no customer, only another object"
-            return "waiting", "account_not_named", detail, ()
-        return "unknown", "type_not_handled", f"type: {shown} may touch the books", ()
+    if group != "handled":
+        return *_without_reader(opened, group), ()
     if opened.api_version not in VERSIONS:
-        detail = f"api_version: not among {min(VERSIONS)} to {max(VERSIONS)}"
+        detail = f"api_version: not among {', '.join(sorted(VERSIONS))}"
         return "unknown", "api_version_unknown", detail, ()
     facts = _read_facts(opened)
     if not facts:
