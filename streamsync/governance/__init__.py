@@ -1,0 +1,33 @@
+"""A company's rules as files: load, validate, compare, publish.
+
+Problem: finance people decide how events are booked, and must be able to prove later who decided
+what, when. How: a folder of YAML files is validated as a whole (every error with file, line and
+what to do), compiled to one immutable `core.company.Company` with a version, and published to the
+control topic, where the books pick it up at a stated tick.
+"""
+
+from streamsync.governance.diff import Change, diff
+from streamsync.governance.load import load_chart, load_company, load_customers
+from streamsync.governance.payload import (
+    PayloadError,
+    content_hash,
+    from_payload,
+    reference_data,
+    to_payload,
+)
+from streamsync.governance.problems import CompanyErrors, Problem
+
+__all__ = [
+    "Change",
+    "CompanyErrors",
+    "PayloadError",
+    "Problem",
+    "content_hash",
+    "diff",
+    "from_payload",
+    "load_chart",
+    "load_company",
+    "load_customers",
+    "reference_data",
+    "to_payload",
+]

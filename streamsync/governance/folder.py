@@ -1,0 +1,143 @@
+"""A company folder as read: every file in its shape, nothing compared yet.
+
+Problem: checks across files need all files, whatever is wrong in one. How: each file is read by
+itself; what could not be read is None or incomplete, and checks that would only repeat its errors
+stay silent. Accounting profiles come from the company's own `profiles/`, else with streamsync.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamsync
+from streamsync.governance.problems import Problem, listed, nearest
+from streamsync.governance.reading import Section, each, whole
+from streamsync.governance.shapes import (
+    AccountItem,
+    ChartFile,
+    CompanyFile,
+    CustomerItem,
+    EntityItem,
+    EntityRuleItem,
+    PolicyItem,
+    ProfileFile,
+    ThresholdsFile,
+)
+from streamsync.governance.yaml_source import YamlFile, read_yaml
+
+REQUIRED = ("company", "entities", "chart", "accounts", "entity_rules", "policies", "thresholds")
+OPTIONAL = ("customers",)
+
+
+@dataclass(slots=True)
+class Profile:
+    """An accounting profile as read."""
+
+    file: YamlFile
+    shape: ProfileFile | None
+
+
+@dataclass(slots=True)
+class Folder:
+    """The files of a company, as far as they could be read."""
+
+    files: dict[str, YamlFile]
+    others: list[Problem]
+    company: CompanyFile | None
+    entities: Section[EntityItem]
+    chart: ChartFile | None
+    accounts: Section[AccountItem]
+    entity_rules: Section[EntityRuleItem]
+    policies: Section[PolicyItem]
+    thresholds: ThresholdsFile | None
+    customers: Section[CustomerItem]
+    profiles: dict[str, Profile]
+    profile_names: tuple[str, ...]
+
+    def problems(self) -> list[Problem]:
+        """All problems reported so far, of all files."""
+        found = list(self.others)
+        for file in self.files.values():
+            found += file.problems
+        for profile in self.profiles.values():
+            found += profile.file.problems
+        return found
+
+
+def read_folder(directory: Path) -> Folder:
+    """Read every file of a company folder and the profiles it uses."""
+    names = [*REQUIRED, *(name for name in OPTIONAL if _file(directory, name).exists())]
+    files = {name: read_yaml(_file(directory, name), f"{directory}/{name}.yaml") for name in names}
+    policies = each(files["policies"], "policies", PolicyItem)
+    places = _profile_places(directory)
+    used = {placed.item.profile for placed in policies.items} & places.keys()
+    customers = files.get("customers")
+    return Folder(
+        files=files,
+        others=_unexpected_files(directory),
+        company=whole(files["company"], CompanyFile),
+        entities=each(files["entities"], "entities", EntityItem),
+        chart=whole(files["chart"], ChartFile),
+        accounts=each(files["accounts"], "accounts", AccountItem),
+        entity_rules=each(files["entity_rules"], "entity_rules", EntityRuleItem),
+        policies=policies,
+        thresholds=whole(files["thresholds"], ThresholdsFile),
+        customers=each(customers, "customers", CustomerItem) if customers else Section((), True),
+        profiles={name: _read_profile(name, *places[name]) for name in sorted(used)},
+        profile_names=tuple(sorted(places)),
+    )
+
+
+def _file(directory: Path, name: str) -> Path:
+    return directory / f"{name}.yaml"
+
+
+def _unexpected_files(directory: Path) -> list[Problem]:
+    """YAML files that nothing would read: a misspelt name must not go unnoticed."""
+    expected = {f"{name}.yaml" for name in (*REQUIRED, *OPTIONAL)}
+    found = sorted(path.name for path in directory.glob("*.y*ml") if path.name not in expected)
+    advice = f"Rename or remove it. Known files: {listed(expected)}."
+    return [
+        Problem(
+            f"{directory}/{name}",
+            1,
+            1,
+            "unknown_file",
+            f'"{name}" is no file of a company folder.{nearest(name, expected)} {advice}',
+        )
+        for name in found
+    ]
+
+
+def _profile_places(directory: Path) -> dict[str, tuple[Path, str]]:
+    """Profile name to its file and how errors call it; the company's own come first."""
+    own = {
+        path.stem: (path, f"{directory}/profiles/{path.name}")
+        for path in sorted((directory / "profiles").glob("*.yaml"))
+    }
+    shipped = {
+        path.stem: (path, f"profiles/{path.name}")
+        for path in sorted(shipped_profiles().glob("*.yaml"))
+    }
+    return shipped | own
+
+
+def shipped_profiles() -> Path:
+    """The folder of the profiles that come with streamsync.
+
+    An installed package holds them as `streamsync/profiles`; a checkout beside the package.
+    """
+    package = Path(str(importlib.resources.files(streamsync)))
+    inside = package / "profiles"
+    return inside if inside.is_dir() else package.parent / "profiles"
+
+
+def _read_profile(name: str, path: Path, shown: str) -> Profile:
+    file = read_yaml(path, shown)
+    shape = whole(file, ProfileFile)
+    if shape is not None and shape.profile != name:
+        text = f'"{shape.profile}" is not the name of the file: write "{name}".'
+        file.report(("profile",), "wrong_value", text)
+    return Profile(file, shape)

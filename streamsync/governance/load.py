@@ -1,0 +1,177 @@
+"""From a company folder to one immutable `Company`, or to all that is wrong with it.
+
+Problem: half a rule set must never reach the books. How: read, check everything, and compile only
+when no problem was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from streamsync.core.company import (
+    AccountRule,
+    Company,
+    Deadline,
+    Entity,
+    EntityRule,
+    Policy,
+    PolicyAssignment,
+    TemplateLine,
+)
+from streamsync.core.records import Customer
+from streamsync.governance.checks import check_folder
+from streamsync.governance.folder import Folder, read_folder
+from streamsync.governance.problems import CompanyErrors, Problem
+from streamsync.governance.shapes import (
+    AccountItem,
+    CompanyFile,
+    EntityItem,
+    EntityRuleItem,
+    ProfileFile,
+    ThresholdsFile,
+)
+
+
+def load_company(directory: Path | str) -> Company:
+    """Compile a company folder; `CompanyErrors` lists everything that is wrong with it."""
+    return _compiled(_sound_folder(directory))
+
+
+def load_customers(
+    directory: Path | str, published_by: str = "streamsync apply"
+) -> tuple[Customer, ...]:
+    """The CRM records of the folder's customers.yaml, if it has one."""
+    folder = _sound_folder(directory)
+    tenant = _company_file(folder).tenant
+    return tuple(
+        Customer(
+            tenant=tenant,
+            account=item.account,
+            party=item.party,
+            entity=item.entity,
+            country=item.country,
+            segment=item.segment,
+            version=item.version,
+            deleted=item.deleted,
+            published_by=published_by,
+        )
+        for item in (placed.item for placed in folder.customers.items)
+    )
+
+
+def load_chart(directory: Path | str) -> Mapping[str, Mapping[str, str]]:
+    """Entity to account to its name: the accounts that the ERP must have."""
+    folder = _sound_folder(directory)
+    return folder.chart.chart if folder.chart is not None else {}
+
+
+def _sound_folder(directory: Path | str) -> Folder:
+    place = Path(directory)
+    if not place.is_dir():
+        text = "There is no such folder: name the folder that holds company.yaml."
+        raise CompanyErrors([Problem(str(directory), 1, 1, "missing_file", text)])
+    folder = read_folder(place)
+    check_folder(folder)
+    problems = folder.problems()
+    if problems:
+        raise CompanyErrors(problems)
+    return folder
+
+
+def _company_file(folder: Folder) -> CompanyFile:
+    assert folder.company is not None, "a folder without problems has its company"
+    return folder.company
+
+
+def _compiled(folder: Folder) -> Company:
+    head, thresholds = _company_file(folder), folder.thresholds
+    assert thresholds is not None, "a folder without problems has its thresholds"
+    policies = {
+        name: _policy(profile.shape)
+        for name, profile in folder.profiles.items()
+        if profile.shape is not None
+    }
+    return Company(
+        tenant=head.tenant,
+        ruleset=head.ruleset,
+        version=head.version,
+        effective_from=head.effective_from,
+        customer_owner=head.customer_owner,
+        entities=tuple(_entity(placed.item) for placed in folder.entities.items),
+        entity_rules=tuple(_entity_rule(placed.item) for placed in folder.entity_rules.items),
+        account_rules=tuple(_account_rule(placed.item) for placed in folder.accounts.items),
+        policies=tuple(
+            PolicyAssignment(
+                entity=placed.item.entity,
+                policy=policies[placed.item.profile],
+                effective_from=placed.item.from_,
+            )
+            for placed in sorted(
+                folder.policies.items, key=lambda placed: (placed.item.entity, placed.item.from_)
+            )
+        ),
+        deadlines=_deadlines(thresholds),
+        close_sensitive=tuple(thresholds.close_sensitive),
+        tolerances_minor=dict(thresholds.tolerances_minor),
+        owners=dict(head.owners),
+    )
+
+
+def _entity(item: EntityItem) -> Entity:
+    return Entity(
+        id=item.id,
+        name=item.name,
+        country=item.country,
+        functional_currency=item.functional_currency,
+        time_zone=item.time_zone,
+        ledger=item.ledger,
+        target_erp=item.target_erp,
+    )
+
+
+def _entity_rule(item: EntityRuleItem) -> EntityRule:
+    return EntityRule(
+        rule_id=item.id,
+        entity=item.entity,
+        source=item.source,
+        country=item.country,
+        currency=item.currency,
+        product=item.product,
+        segment=item.segment,
+        customer_entity=item.customer_entity,
+    )
+
+
+def _account_rule(item: AccountItem) -> AccountRule:
+    return AccountRule(
+        rule_id=item.id,
+        role=item.role,
+        account=item.account,
+        entity=item.entity,
+        product=item.product,
+        currency=item.currency,
+    )
+
+
+def _policy(shape: ProfileFile) -> Policy:
+    return Policy(
+        id=shape.profile,
+        version=shape.version,
+        basis=shape.schedule.basis,
+        rounding=shape.schedule.rounding,
+        journals={
+            kind: tuple(
+                TemplateLine(side=line.side, role=line.role, amount=line.amount) for line in lines
+            )
+            for kind, lines in shape.journals.items()
+        },
+    )
+
+
+def _deadlines(thresholds: ThresholdsFile) -> tuple[Deadline, ...]:
+    hours = thresholds.deadline_hours
+    return (
+        Deadline(sla_class="close_sensitive", hours=hours.close_sensitive),
+        Deadline(sla_class="informational", hours=hours.informational),
+    )

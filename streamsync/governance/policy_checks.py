@@ -1,0 +1,143 @@
+"""Do the accounting profiles book soundly, and is one in force on every day of every entity?
+
+Problem: a template that does not balance would be refused by the ERP months later, on the first
+odd fact; a day without a policy leaves entries waiting. How: templates are checked symbolically by
+`core.policy` for all possible amounts; assignments are laid end to end per entity.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from streamsync.core.company import TemplateLine
+from streamsync.core.policy import JOURNAL_AMOUNTS, check_template
+from streamsync.governance.folder import Folder, Profile
+from streamsync.governance.problems import listed, nearest
+from streamsync.governance.reading import Placed
+from streamsync.governance.shapes import PolicyItem, ProfileFile, TemplateItem
+from streamsync.governance.yaml_source import Location, YamlFile
+
+
+def check_profiles(folder: Folder) -> None:
+    """Every profile in use has a sound journal for every kind."""
+    for profile in folder.profiles.values():
+        if profile.shape is not None:
+            _check_profile(profile, profile.shape)
+
+
+def _check_profile(profile: Profile, shape: ProfileFile) -> None:
+    file = profile.file
+    for kind in JOURNAL_AMOUNTS:
+        if kind not in shape.journals:
+            text = f'There is no journal "{kind}": add it.'
+            file.report(("journals",), "missing_key", text, key=True)
+    for kind, lines in shape.journals.items():
+        at: Location = ("journals", kind)
+        if kind not in JOURNAL_AMOUNTS:
+            text = f'"{kind}" is no kind of journal.{nearest(kind, JOURNAL_AMOUNTS)}'
+            known = f"Known: {listed(JOURNAL_AMOUNTS)}."
+            file.report(at, "unknown_key", f"{text} {known}", key=True)
+            continue
+        _check_roles(file, at, shape, lines)
+        _check_amounts(file, at, kind, lines)
+
+
+def _check_roles(
+    file: YamlFile, at: Location, shape: ProfileFile, lines: list[TemplateItem]
+) -> None:
+    for index, line in enumerate(lines):
+        if line.role not in shape.roles:
+            text = f'"{line.role}" is no role of this profile.{nearest(line.role, shape.roles)}'
+            known = f"Known: {listed(shape.roles)}."
+            file.report((*at, index, line.side), "unknown_role", f"{text} {known}")
+
+
+def _check_amounts(file: YamlFile, at: Location, kind: str, lines: list[TemplateItem]) -> None:
+    template = tuple(
+        TemplateLine(side=line.side, role=line.role, amount=line.amount) for line in lines
+    )
+    for sentence in check_template(kind, template):
+        file.report(at, "unbalanced_template", sentence, key=True)
+
+
+def check_policies(folder: Folder) -> None:
+    """Every entity books by exactly one profile on every day from the company's first."""
+    file = folder.files["policies"]
+    known = {placed.item.id for placed in folder.entities.items}
+    by_entity: dict[str, list[Placed[PolicyItem]]] = {entity: [] for entity in sorted(known)}
+    for placed in folder.policies.items:
+        _check_profile_of(folder, file, placed)
+        if placed.item.entity in known:
+            by_entity[placed.item.entity].append(placed)
+        elif folder.entities.complete:
+            name = placed.item.entity
+            text = f'There is no entity "{name}" in entities.yaml.{nearest(name, known)}'
+            file.report((*placed.at, "entity"), "unknown_entity", f"{text} Known: {listed(known)}.")
+    if folder.policies.complete:
+        for entity, assignments in by_entity.items():
+            _check_days(folder, file, entity, assignments)
+
+
+def _check_profile_of(folder: Folder, file: YamlFile, placed: Placed[PolicyItem]) -> None:
+    name = placed.item.profile
+    if name not in folder.profile_names:
+        known = folder.profile_names
+        text = f'There is no accounting profile "{name}".{nearest(name, known)}'
+        advice = f"Known: {listed(known)}; add others as profiles/<name>.yaml."
+        file.report((*placed.at, "profile"), "unknown_profile", f"{text} {advice}")
+        return
+    shape = folder.profiles[name].shape
+    if shape is not None and placed.item.from_ < shape.effective_from:
+        text = f'Profile "{name}" is effective from {shape.effective_from}: start no earlier.'
+        file.report((*placed.at, "from"), "policy_before_profile", text)
+
+
+def _check_days(
+    folder: Folder, file: YamlFile, entity: str, assignments: list[Placed[PolicyItem]]
+) -> None:
+    if not assignments:
+        text = (
+            f'Entity "{entity}" has no policy: add {{entity: {entity}, profile: ..., from: ...}}.'
+        )
+        file.report(("policies",), "policy_gap", text, key=True)
+        return
+    ordered = sorted(assignments, key=lambda placed: placed.item.from_)
+    first = ordered[0]
+    if folder.company is not None and first.item.from_ > folder.company.effective_from:
+        text = (
+            f'Entity "{entity}" has no policy from {folder.company.effective_from}, when these '
+            f"rules start, to the day before {first.item.from_}: start it earlier."
+        )
+        file.report((*first.at, "from"), "policy_gap", text)
+    for placed, following in zip(ordered, ordered[1:], strict=False):
+        _check_seam(file, entity, placed, following)
+    last = ordered[-1]
+    if last.item.through is not None:
+        text = (
+            f'Entity "{entity}" has no policy after {last.item.through}: '
+            'leave "through" out of the last one, or add the one that follows.'
+        )
+        file.report((*last.at, "through"), "policy_gap", text)
+
+
+def _check_seam(
+    file: YamlFile, entity: str, one: Placed[PolicyItem], following: Placed[PolicyItem]
+) -> None:
+    start = following.item.from_
+    if one.item.through is None or one.item.through >= start:
+        until = f"through {one.item.through}" if one.item.through is not None else "without an end"
+        text = (
+            f'Entity "{entity}" has two policies on {start}: the one on line {file.line(one.at)} '
+            f'runs {until}. Set its "through" to {_day_before(start)}.'
+        )
+        file.report((*following.at, "from"), "policy_overlap", text)
+    elif one.item.through < _day_before(start):
+        text = (
+            f'Entity "{entity}" has no policy between {one.item.through} and {start}: '
+            f'set "through" on line {file.line(one.at)} to {_day_before(start)}.'
+        )
+        file.report((*following.at, "from"), "policy_gap", text)
+
+
+def _day_before(day: str) -> str:
+    return (date.fromisoformat(day) - timedelta(days=1)).isoformat()

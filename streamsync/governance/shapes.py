@@ -1,0 +1,193 @@
+"""The shape of each file of a company folder: which keys, which values.
+
+Problem: a misspelt key that is silently ignored changes the books. How: pydantic models that forbid
+unknown keys. `reading` applies them; what needs more than one value to judge stands in `checks`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+# Errors of this type carry their whole message.
+SENTENCE = "streamsync_sentence"
+
+
+def _broken(message: str) -> PydanticCustomError:
+    return PydanticCustomError(SENTENCE, "{text}", {"text": message})
+
+
+def _name(text: str) -> str:
+    if re.fullmatch(r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?", text) is None:
+        raise _broken(f'"{text}" is not a name: use a-z, 0-9, "-" and "_", at most 64 of them.')
+    return text
+
+
+def _iso_date(text: str) -> str:
+    try:
+        parsed = date.fromisoformat(text)
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed.isoformat() != text:
+        raise _broken(f'"{text}" is not a date: write it as YYYY-MM-DD.')
+    return text
+
+
+def _country(text: str) -> str:
+    if re.fullmatch(r"[A-Z]{2}", text) is None:
+        raise _broken(f'"{text}" is not a country: use two capitals (ISO 3166).')
+    return text
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise _broken("There is no value: write one.")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+IsoDate = Annotated[str, AfterValidator(_iso_date)]
+Country = Annotated[str, AfterValidator(_country)]
+Text = Annotated[str, AfterValidator(_filled)]
+
+
+class Shape(BaseModel):
+    """Base of all shapes: no unknown key, no change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CompanyFile(Shape):
+    """company.yaml."""
+
+    tenant: Name
+    ruleset: Name
+    version: int = Field(ge=1)
+    effective_from: IsoDate
+    sources: list[Name] = Field(min_length=1)
+    customer_owner: Literal["crm", "billing"]
+    owners: dict[str, Text]
+
+
+class EntityItem(Shape):
+    """An item of entities.yaml."""
+
+    id: Name
+    name: Text
+    country: Country
+    functional_currency: Text
+    time_zone: Text
+    ledger: Name
+    target_erp: Name
+
+
+class ChartFile(Shape):
+    """chart.yaml: entity to account to its name."""
+
+    chart: dict[str, dict[str, Text]]
+
+
+class AccountItem(Shape):
+    """An item of accounts.yaml."""
+
+    id: Name
+    role: Text
+    account: Text
+    entity: Text | None = None
+    product: Text | None = None
+    currency: Text | None = None
+
+
+class EntityRuleItem(Shape):
+    """An item of entity_rules.yaml."""
+
+    id: Name
+    entity: Text
+    source: Text | None = None
+    country: Country | None = None
+    currency: Text | None = None
+    product: Text | None = None
+    segment: Text | None = None
+    customer_entity: Text | None = None
+
+
+class PolicyItem(Shape):
+    """An item of policies.yaml."""
+
+    entity: Text
+    profile: Text
+    from_: IsoDate = Field(alias="from")
+    through: IsoDate | None = None
+
+
+class DeadlineHours(Shape):
+    """Hours to confirm, by SLA class."""
+
+    close_sensitive: int = Field(ge=1)
+    informational: int = Field(ge=1)
+
+
+class ThresholdsFile(Shape):
+    """thresholds.yaml."""
+
+    tolerances_minor: dict[str, Annotated[int, Field(ge=0)]] = {}
+    deadline_hours: DeadlineHours
+    close_sensitive: list[str]
+
+
+class CustomerItem(Shape):
+    """An item of customers.yaml."""
+
+    account: Text
+    party: Text
+    entity: Text | None = None
+    country: Country | None = None
+    segment: Text | None = None
+    version: int = Field(ge=1)
+    deleted: bool = False
+
+
+class TemplateItem(Shape):
+    """A line of a journal template: a side with its role, and the amount that goes there."""
+
+    debit: Text | None = None
+    credit: Text | None = None
+    amount: Text
+
+    @model_validator(mode="after")
+    def _one_side(self) -> TemplateItem:
+        if (self.debit is None) == (self.credit is None):
+            raise _broken("Give either debit or credit, with the role as value.")
+        return self
+
+    @property
+    def side(self) -> str:
+        """`debit` or `credit`."""
+        return "debit" if self.debit is not None else "credit"
+
+    @property
+    def role(self) -> str:
+        """The role on that side."""
+        return self.debit or self.credit or ""
+
+
+class Schedule(Shape):
+    """How revenue is released."""
+
+    basis: Literal["day"]
+    rounding: Literal["last_absorbs"]
+
+
+class ProfileFile(Shape):
+    """profiles/<profile>.yaml."""
+
+    profile: Name
+    version: Text
+    effective_from: IsoDate
+    schedule: Schedule
+    roles: dict[str, Text]
+    journals: dict[str, list[TemplateItem]]
