@@ -31,9 +31,7 @@ def erp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Erp]:
 def fresh_key(kind: KeyKind) -> str:
     faults = read_faults(RATES, SEED)
     wanted = None if kind == "plain" else kind
-    return next(
-        key for key in (f"key-{number}" for number in _numbers) if faults.of(key) == wanted
-    )
+    return next(key for key in (f"key-{number}" for number in _numbers) if faults.of(key) == wanted)
 
 
 @pytest_asyncio.fixture

@@ -203,21 +203,19 @@ class Ledger:
         if fault == "late":
             self._record_fault(document, fault, booked_minor=0, due_at_ms=due_at_ms)
             return Answer("processing", key)
-        self._book(entry, document.entity)
+        number = self._book(entry, document.entity)
         if fault is not None:
             answered = None if fault == "no_answer" else self.now_ms()
             self._record_fault(document, fault, _debit(lines), answered_at_ms=answered)
-        booked = self._entry(document.entity, key)
-        assert booked is not None
-        return Answer("posted", key, self._as_json(booked), cut=fault == "no_answer")
+        return Answer("posted", key, self.by_number(number), cut=fault == "no_answer")
 
     def _insert(self, document: Document, lines: Sequence[Line], due_at_ms: int) -> int:
         reference = document.reference
-        cursor = self._db.execute(
+        ((entry,),) = self._db.execute(
             "INSERT INTO entries (entity, external_key, state, ledger, journal_type, "
             "document_date, posting_date, period, currency, functional_currency, idempotency_key, "
             "revision, command_id, account, correlation_id, due_at_ms) "
-            "VALUES (?, ?, 'processing', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "VALUES (?, ?, 'processing', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
             (
                 document.entity,
                 document.external_key,
@@ -235,26 +233,25 @@ class Ledger:
                 reference.correlation_id,
                 due_at_ms,
             ),
-        )
-        entry = cursor.lastrowid
-        assert entry is not None
+        ).fetchall()
         self._db.executemany(
             "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?)",
             [(entry, x.no, x.account, x.side, x.amount_minor, x.functional_minor) for x in lines],
         )
-        return entry
+        return int(entry)
 
-    def _book(self, entry: int, entity: str) -> None:
+    def _book(self, entry: int, entity: str) -> str:
         # The number is taken in the transaction that books: a rolled back posting leaves no gap.
-        self._db.execute(
-            "UPDATE entities SET last_number = last_number + 1 WHERE id = ?", (entity,)
-        )
-        row = self._row("SELECT last_number FROM entities WHERE id = ?", entity)
-        assert row is not None
+        ((last,),) = self._db.execute(
+            "UPDATE entities SET last_number = last_number + 1 WHERE id = ? RETURNING last_number",
+            (entity,),
+        ).fetchall()
+        number = f"{entity}-{last:07d}"
         self._db.execute(
             "UPDATE entries SET state = 'booked', number = ?, booked_at_ms = ? WHERE id = ?",
-            (f"{entity}-{row[0]:07d}", self.now_ms(), entry),
+            (number, self.now_ms(), entry),
         )
+        return number
 
     def _record_fault(
         self,

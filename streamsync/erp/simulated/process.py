@@ -15,9 +15,12 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from streamsync.erp.simulated.document import Chart, first_problem
 from streamsync.erp.simulated.faults import Faults
@@ -58,15 +61,39 @@ def token_in(data_dir: Path) -> str:
 
 
 def read_chart(path: Path) -> Chart:
-    """The chart in a JSON file."""
+    """The chart in a JSON file, or in the `chart.yaml` and `entities.yaml` of a company folder."""
     try:
-        return Chart.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        told = _company_chart(path) if path.is_dir() else json.loads(path.read_text("utf-8"))
+        return Chart.model_validate(told)
     except OSError as error:
-        raise SimulatedErpError(f"chart {path}: {error.strerror}; give a readable file") from None
+        place = error.filename or path
+        raise SimulatedErpError(f"chart {place}: {error.strerror}; give a readable file") from None
     except ValidationError as error:
         raise SimulatedErpError(f"chart {path}: {first_problem(error)}") from None
-    except ValueError as error:
-        raise SimulatedErpError(f"chart {path}: not JSON: {error}") from None
+    except YAMLError as error:
+        raise SimulatedErpError(f"chart {path}: not YAML: {error}") from None
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise SimulatedErpError(
+            f"chart {path}: no chart of accounts ({type(error).__name__}: {error})"
+        ) from None
+
+
+def _company_chart(folder: Path) -> dict[str, Any]:
+    yaml = YAML(typ="safe", pure=True)
+    chart = yaml.load(folder / "chart.yaml")["chart"]
+    entities = yaml.load(folder / "entities.yaml")["entities"]
+    return {
+        "entities": [
+            {
+                "id": entity["id"],
+                "functional_currency": entity["functional_currency"],
+                "accounts": [
+                    {"code": code, "name": name} for code, name in chart[entity["id"]].items()
+                ],
+            }
+            for entity in entities
+        ]
+    }
 
 
 async def serve(options: SimulatedErp) -> None:
@@ -100,8 +127,7 @@ async def _listen(runner: web.AppRunner, options: SimulatedErp) -> None:
         await site.start()
     except OSError as error:
         raise SimulatedErpError(
-            f"port {options.port} on {options.host}: {error.strerror}; "
-            "choose another with --port"
+            f"port {options.port} on {options.host}: {error.strerror}; choose another with --port"
         ) from None
     log.info("simulated ERP on http://%s:%d", options.host, options.port)
     stop = asyncio.Event()
