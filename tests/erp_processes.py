@@ -8,13 +8,13 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 TOKEN = "test-token"
 RUN = """
@@ -65,9 +65,9 @@ def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 20) ->
         if process.poll() is not None:
             raise RuntimeError(f"the process ended with {process.returncode}")
         try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
+            httpx.get(url, timeout=2)
+            return
+        except httpx.TransportError:
             time.sleep(0.05)
     raise RuntimeError(f"{url} does not answer")
 
@@ -84,15 +84,10 @@ class Erp:
         self, path: str, body: Any = None, token: str | None = TOKEN
     ) -> tuple[int, dict[str, Any]]:
         """Status and JSON body of GET, or of POST when there is a body."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=data)
-        if token is not None:
-            request.add_header("Authorization", f"Bearer {token}")
-        try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        method = "GET" if body is None else "POST"
+        answer = httpx.request(method, self.url + path, json=body, headers=headers, timeout=20)
+        return answer.status_code, answer.json()
 
     def manifest(self) -> list[dict[str, Any]]:
         """The faults so far."""
