@@ -16,8 +16,15 @@ from pathlib import Path
 
 from streamsync.engine.app import build_app, run_worker
 from streamsync.engine.commit import CommitStep
-from streamsync.engine.lane import LaneSpec, Output, Poison, Shard, SourceRecord, Topology
-from streamsync.engine.lane import TopicSpec
+from streamsync.engine.lane import (
+    LaneSpec,
+    Output,
+    Poison,
+    Shard,
+    SourceRecord,
+    TopicSpec,
+    Topology,
+)
 from streamsync.engine.partitioner import account_partition
 from streamsync.engine.rows import RowType
 

@@ -18,6 +18,7 @@ from faust.transport.drivers import TRANSPORTS
 from prometheus_client import CollectorRegistry
 from yarl import URL
 
+from streamsync.engine.clock import Clock, ClockSpec
 from streamsync.engine.cluster import Cluster
 from streamsync.engine.commit import FaultHook, no_faults
 from streamsync.engine.lane import LaneSpec, Topology
@@ -25,6 +26,7 @@ from streamsync.engine.lanes import Lanes
 from streamsync.engine.metrics import EngineMetrics
 from streamsync.engine.store import LaneStore
 from streamsync.engine.tables import LaneTableManager
+from streamsync.engine.views import Views
 
 SCHEME = "streamsync"
 
@@ -33,6 +35,7 @@ class LaneApp(faust.App):
     """A Faust app with lanes."""
 
     lanes: Lanes
+    views: Views
 
 
 def build_app(
@@ -43,6 +46,7 @@ def build_app(
     web_host: str = "127.0.0.1",
     web_port: int = 6066,
     public_url: str | None = None,
+    clock: ClockSpec | None = None,
     registry: CollectorRegistry | None = None,
     fault: FaultHook = no_faults,
     session_timeout_s: float = 10.0,
@@ -50,6 +54,7 @@ def build_app(
     """The Faust app of a topology; nothing is contacted before it starts.
 
     `public_url` is how other workers reach this one's views, when not by host and port.
+    Without `clock` time comes from outside (`clock: external`).
     `fault` is called after each numbered commit step: for tests that kill the process there.
     """
     TRANSPORTS.aliases[SCHEME] = "streamsync.engine.transport:LaneTransport"
@@ -83,6 +88,9 @@ def build_app(
     )
     for spec in topology.lanes:
         _add_lane(app, topology, spec)
+    app.views = Views(app)
+    if clock is not None:
+        _add_clock(app, topology, clock)
     return app
 
 
@@ -96,6 +104,12 @@ def _add_lane(app: LaneApp, topology: Topology, spec: LaneSpec) -> None:
     )
     app.lanes.add(spec, lambda: cast(LaneStore, table.data))
     app.topics.add(app.topic(spec.source, key_type=bytes, value_type=bytes, acks=False))
+
+
+def _add_clock(app: LaneApp, topology: Topology, spec: ClockSpec) -> None:
+    clock = Clock(spec, app.lanes.cluster, topology.app_id, app.lanes.metrics.ticks.inc)
+
+    app.timer(interval=spec.interval_ms / 1_000, on_leader=True, name="clock")(clock.emit)
 
 
 def _faust_partitioner(topology: Topology) -> Callable[[bytes | None, list[int], list[int]], int]:

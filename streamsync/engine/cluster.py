@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from streamsync.engine.lane import Topology, TopicSpec
+from streamsync.engine.lane import TopicSpec, Topology
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from streamsync.engine.cluster import Catalog, Cluster
 from streamsync.engine.commit import CommitError, FaultHook
-from streamsync.engine.lane import LaneSpec, SourceRecord, Topology, TopicSpec
+from streamsync.engine.lane import LaneSpec, SourceRecord, TopicSpec, Topology
 from streamsync.engine.metrics import EngineMetrics
 from streamsync.engine.port import KafkaPort, LoopBackProducer
 from streamsync.engine.recovery import RecoveryCancelled, RecoveryPlan, recover
@@ -45,6 +45,9 @@ class Group(Protocol):
         """Read on at a position; gives the number of the first fetch that will do so."""
 
     async def set_fetching(self, topic: str, partition: int, fetching: bool) -> None: ...
+
+    def end_offset(self, topic: str, partition: int) -> int | None:
+        """The topic's end as far as this worker has heard of it."""
 
     def rejoin(self) -> None: ...
 

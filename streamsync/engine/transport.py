@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from aiokafka.structs import OffsetAndMetadata, TopicPartition  # type: ignore[import-untyped]
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -158,7 +158,7 @@ class LaneConsumer(driver.Consumer):
                 if position is None:
                     continue
                 self._lanes.metrics.lag.labels(lane.spec.name, str(partition)).set(
-                    max(0, (self._end(tp) or position) - position)
+                    max(0, (self.end_offset(*tp) or position) - position)
                 )
                 if self._committed_offset.get(tp) != position:
                     news[tp] = position
@@ -178,15 +178,11 @@ class LaneConsumer(driver.Consumer):
         self._committed_offset.update(news)
         self.app.monitor.on_tp_commit(news)
 
-    def _end(self, tp: TP) -> int | None:
+    def end_offset(self, topic: str, partition: int) -> int | None:
         try:
-            return self.highwater(tp)
+            return self.highwater(TP(topic, partition))
         except Exception:  # noqa: BLE001  (aiokafka asserts assignment, which may just change)
             return None
-
-    def end_offset(self, tp: TP) -> int | None:
-        """The source's end as far as this worker has heard of it."""
-        return self._end(tp)
 
     # -- step 14: release
 

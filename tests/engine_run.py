@@ -1,0 +1,280 @@
+"""Runs the toy topology on a real broker and checks what it left behind.
+
+`check` trusts nothing of the engine: it reads topics with a plain consumer and databases with
+rocksdict, and holds them against `expected`, a dictionary filled from the input topic.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import rocksdict
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from engine_toy import expected, toy
+
+from streamsync.engine.cluster import Catalog, Cluster
+from streamsync.engine.partitioner import account_partition
+
+TESTS = Path(__file__).parent
+MARKER = b"\0position"
+READY_S = 60.0
+
+
+@dataclass
+class Worker:
+    """One worker process."""
+
+    prefix: str
+    broker: str
+    data_dir: Path
+    web_port: int
+    partitions: int = 4
+    kill_at: str | None = None
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        command = [
+            sys.executable, str(TESTS / "engine_toy.py"), "--prefix", self.prefix,
+            "--bootstrap-servers", self.broker, "--data-dir", str(self.data_dir),
+            "--web-port", str(self.web_port), "--partitions", str(self.partitions),
+        ]  # fmt: skip
+        if self.kill_at:
+            command += ["--kill-at", self.kill_at]
+        environment = {**os.environ, "PYTHONPATH": f"{TESTS.parent}:{TESTS}"}
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+
+    @property
+    def log_path(self) -> Path:
+        return self.data_dir.with_suffix(f".{self.web_port}.log")
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def get(self, path: str) -> tuple[int, object]:
+        try:
+            url = f"http://127.0.0.1:{self.web_port}{path}"
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            body = error.read()
+            return error.code, json.loads(body) if body.startswith(b"{") else body.decode()
+        except (OSError, ValueError):
+            return 0, None
+
+    def active(self) -> set[tuple[str, int]]:
+        _, body = self.get("/v1/partitions")
+        rows = body["partitions"] if isinstance(body, dict) else []
+        mine = f"http://127.0.0.1:{self.web_port}"
+        return {
+            (row["lane"], row["partition"])
+            for row in rows
+            if row["owner"] == mine and row["state"] == "active"
+        }
+
+    def wait_ready(self, count: int = 1) -> None:
+        """Until this worker works on at least `count` partitions of lanes."""
+        wait_until(
+            lambda: len(self.active()) >= count, READY_S, lambda: self.log()[-4_000:], self.process
+        )
+
+    def stop(self, *, how: signal.Signals = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            return self.process.wait(40)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+
+def wait_until(
+    done: Callable[[], bool],
+    timeout_s: float,
+    explain: Callable[[], str],
+    process: subprocess.Popen[bytes] | None = None,
+) -> None:
+    end = time.monotonic() + timeout_s
+    while not done():
+        if process is not None and process.poll() is not None:
+            raise AssertionError(f"the worker ended with {process.returncode}:\n{explain()}")
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {timeout_s} s:\n{explain()}")
+        time.sleep(0.1)
+
+
+class Run:
+    """One app on the broker: its inputs, and the check of what came of them."""
+
+    def __init__(self, broker: str, name: str, folder: Path, partitions: int = 4) -> None:
+        seed = int(os.environ.get("ENGINE_SEED", time.time_ns() % 1_000_000))
+        print(f"{name}: ENGINE_SEED={seed}")
+        self.prefix = prefix = f"{name}-{seed}"
+        self.broker, self.folder, self.partitions = broker, folder, partitions
+        self._workers: list[Worker] = []
+        topology = toy(prefix, partitions)
+        catalog = Catalog(Cluster(broker), topology)
+        catalog.declare(topology.topics)
+        self.random = random.Random(seed)
+        self._producer = Producer({"bootstrap.servers": broker, "linger.ms": 1})
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            if worker.process.poll() is None:
+                worker.process.kill()
+                worker.process.wait()
+
+    def worker(self, name: str, web_port: int, kill_at: str | None = None) -> Worker:
+        worker = Worker(
+            self.prefix, self.broker, self.folder / f"{self.prefix}-{name}", web_port,
+            self.partitions, kill_at,
+        )  # fmt: skip
+        self._workers.append(worker)
+        return worker
+
+    def feed(self, count: int, *, poison: int = 0) -> None:
+        topic = f"{self.prefix}.numbers"
+        values = [b"%d" % self.random.randrange(1_000) for _ in range(count)] + [b"bad"] * poison
+        for value in values:
+            key = b"account-%d" % self.random.randrange(20)
+            self._producer.produce(
+                topic, value, key, partition=account_partition(key, self.partitions)
+            )
+        assert self._producer.flush(60) == 0
+
+    def order(self, number: int) -> None:
+        self._producer.produce(f"{self.prefix}.orders", b"%d" % number, None, partition=0)
+        assert self._producer.flush(60) == 0
+
+    def read(self, topic: str) -> list[tuple[int, int, bytes | None, bytes | None]]:
+        """All committed records: partition, offset, key, value."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.broker, "group.id": "check",
+                "enable.auto.commit": False, "isolation.level": "read_committed",
+                "auto.offset.reset": "earliest", "enable.partition.eof": True,
+            }
+        )  # fmt: skip
+        try:
+            found = consumer.list_topics(topic, 20).topics[topic]
+            left = set(found.partitions) if found.error is None else set()
+            consumer.assign([TopicPartition(topic, partition, 0) for partition in left])
+            records = []
+            while left:
+                for message in consumer.consume(5_000, 1.0):
+                    error = message.error()
+                    if error is None:
+                        records.append(
+                            (message.partition(), message.offset(), message.key(), message.value())
+                        )
+                    elif error.code() == KafkaError._PARTITION_EOF:
+                        left.discard(message.partition())
+            return sorted(records)
+        finally:
+            consumer.close()
+
+    # -- the check
+
+    def wanted_sums(self) -> Counter[tuple[bytes, bytes]]:
+        """Kind and origin of every sum that must have been written, each once."""
+        wanted: Counter[tuple[bytes, bytes]] = Counter()
+        for partition, offset, _, value in self.read(f"{self.prefix}.numbers"):
+            if not value or not value.isdigit():
+                continue
+            origin = f"{self.prefix}.numbers-{partition}-{offset}".encode()
+            wanted[b"number", origin] += 1
+            if int(value) % 3 == 0:
+                wanted[b"neighbour", origin] += 1
+        return wanted
+
+    def found_sums(self) -> Counter[tuple[bytes, bytes]]:
+        found: Counter[tuple[bytes, bytes]] = Counter()
+        for _, _, _, value in self.read(f"{self.prefix}.sums"):
+            assert value is not None
+            _, kind, origin = value.split(b" ")
+            found[kind, origin] += 1
+        return found
+
+    def wait_settled(self, timeout_s: float = 60.0, explain: Callable[[], str] = str) -> None:
+        """Until there are as many sums as there must be."""
+        wanted = self.wanted_sums().total()
+        wait_until(
+            lambda: len(self.read(f"{self.prefix}.sums")) >= wanted,
+            timeout_s,
+            lambda: f"{self.found_sums().total()} of {wanted} sums\n{explain()}",
+        )
+
+    def check(self, *data_dirs: Path) -> None:
+        """State equals the naive recomputation, every output is there exactly once."""
+        numbers = [
+            (key or b"", value or b"") for _, _, key, value in self.read(f"{self.prefix}.numbers")
+        ]
+        assert self.found_sums() == self.wanted_sums()
+        dead = [value for *_, value in self.read(f"{self.prefix}.dead-letters")]
+        bad = [value for _, value in numbers if not value.isdigit()]
+        assert dead == [b"not_a_number"] * len(bad)
+        fifties = [r for n in range(3) for r in self.read(f"{self.prefix}.fifties.{n}")]
+        digits = [int(value) for _, value in numbers if value.isdigit()]
+        assert len(fifties) == sum(1 for number in digits if number % 50 == 0)
+        totals = expected(numbers)
+        last = {key: int(value.split(b" ")[0]) for _, _, key, value in
+                self.read(f"{self.prefix}.sums") if key and value}  # fmt: skip
+        assert {key.decode(): total for key, total in last.items()} == totals
+        changelog, _ = self._changelog()
+        assert self._accounts(changelog) == totals
+        if data_dirs:
+            stored: dict[bytes, bytes] = {}
+            for folder in data_dirs:
+                stored.update(self._database(folder))
+            assert stored == changelog
+
+    def _changelog(self) -> tuple[dict[bytes, bytes], dict[int, int]]:
+        rows: dict[bytes, bytes] = {}
+        positions: dict[int, int] = {}
+        for partition, _, key, value in self.read(f"{self.prefix}-ledger-changelog"):
+            assert key is not None
+            if key == MARKER:
+                positions[partition] = int(value or b"")
+            elif value is None:
+                rows.pop(key, None)
+            else:
+                rows[key + b"@%d" % partition if key == b"total|order" else key] = value
+        return rows, positions
+
+    @staticmethod
+    def _accounts(rows: dict[bytes, bytes]) -> dict[str, int]:
+        return {
+            key.decode().removeprefix("total|"): msgspec.msgpack.decode(value[1:])
+            for key, value in rows.items()
+            if key.startswith(b"total|") and not key.startswith(b"total|order")
+        }
+
+    @staticmethod
+    def _database(folder: Path) -> dict[bytes, bytes]:
+        rows: dict[bytes, bytes] = {}
+        for path in sorted((folder / "v1" / "tables").glob("ledger-*.db")):
+            partition = path.stem.rsplit("-", 1)[1]
+            database = rocksdict.Rdict(str(path), options=rocksdict.Options(raw_mode=True))
+            for key, value in database.items():
+                if key.startswith((b"total|", b"seen|")):
+                    rows[key + f"@{partition}".encode() if key == b"total|order" else key] = value
+            database.close()
+        return rows

@@ -1,0 +1,47 @@
+"""The toy topology on a real broker gives what the driver and a dictionary give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine_run import Run
+from engine_toy import expected, toy
+
+from streamsync.engine.driver import Driver
+from streamsync.engine.rows import RowType
+
+TOTAL = RowType("total", 1, int)
+
+
+def test_lanes_on_kafka_give_what_the_driver_gives_and_go_on_after_a_restart(
+    broker: str, tmp_path: Path
+) -> None:
+    with Run(broker, "engine-worker", tmp_path) as run:
+        run.feed(1_500, poison=3)
+        run.order(7)
+        worker = run.worker("a", 39121)
+        worker.wait_ready(9)
+        run.feed(500)
+        run.wait_settled(explain=lambda: worker.log()[-3_000:])
+        assert worker.get("/v1/partitions")[0] == 200
+        assert worker.stop() == 0, worker.log()[-3_000:]
+        run.check(worker.data_dir)
+
+        again = run.worker("a", 39121)
+        run.feed(300, poison=1)
+        again.wait_ready(9)
+        run.wait_settled(explain=lambda: again.log()[-3_000:])
+        assert again.stop() == 0
+        run.check(again.data_dir)
+
+        driver = Driver(toy(run.prefix))
+        for partition, _, key, value in run.read(f"{run.prefix}.numbers"):
+            driver.produce(f"{run.prefix}.numbers", key, value, partition)
+        driver.run()
+        in_memory = {
+            key: total
+            for partition in range(4)
+            for key, total in driver.shard("ledger", partition).scan(TOTAL)
+        }
+        numbers = [(k or b"", v or b"") for *_, k, v in run.read(f"{run.prefix}.numbers")]
+        assert in_memory == expected(numbers)
