@@ -1,0 +1,358 @@
+"""Raw Stripe bodies to business facts.
+
+The problem: the same fact arrives in several bodies, twice, out of order or malformed.
+How: every body is read in the order it was accepted; each is either classed at once
+(ignored, unknown, duplicate, rejected) or tells facts, and the first telling of a fact
+stands. Signed integers of minor units are used everywhere: a credit line is negative.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from .payload import (
+    Obj,
+    RejectedError,
+    objects,
+    parsed,
+    reference,
+    text,
+    transition,
+    whole,
+    whole_or,
+)
+
+API_VERSION = "2020-08-27"
+
+IGNORED_PREFIXES = (
+    "product.", "price.", "plan.", "coupon.", "payment_method.", "setup_intent.", "quote.",
+    "tax_rate.", "payment_intent.", "checkout.session.", "invoiceitem.",
+)  # fmt: skip
+IGNORED_TYPES = ("invoice.created", "invoice.updated", "invoice.upcoming")
+NO_FACT_TYPES = (
+    "customer.created", "customer.updated", "customer.deleted", "invoice.payment_failed",
+)  # fmt: skip
+NO_FACT_PREFIX = "customer.subscription."
+FACT_TYPES = (
+    "invoice.finalized", "invoice.paid", "invoice.payment_succeeded", "invoice.voided",
+    "invoice.marked_uncollectible", "charge.refunded", "credit_note.created",
+)  # fmt: skip
+DEAD_REFUNDS = ("failed", "canceled")
+
+ISSUED = "invoice_issued"
+PAID = "payment_applied"
+VOIDED = "invoice_voided"
+UNCOLLECTIBLE = "invoice_uncollectible"
+CREDITED = "credit_note_issued"
+REFUNDED = "refunded"
+RELEASED = "revenue_released"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What every fact has. `at` is the business time in epoch seconds."""
+
+    purpose: str
+    fact_id: str
+    at: int
+    customer: str | None
+    currency: str
+    invoice: str | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One invoice line; `net` and `taxes` are signed, times are epoch seconds."""
+
+    number: int
+    line_id: str
+    net: int
+    taxes: tuple[int, ...]
+    start: int | None
+    end: int | None
+
+
+@dataclass(frozen=True)
+class Issue(Fact):
+    """A finalised invoice."""
+
+    total: int
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Payment(Fact):
+    """What settled an invoice."""
+
+    charged: int
+    from_balance: int
+    out_of_band: bool
+
+
+@dataclass(frozen=True)
+class Closing(Fact):
+    """An invoice that was voided or given up (the purpose says which)."""
+
+
+@dataclass(frozen=True)
+class Note(Fact):
+    """A credit note; `shares` are (invoice line id, net) when its lines name invoice lines."""
+
+    total: int
+    tax: int
+    before_payment: bool
+    refund: str | None
+    shares: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Refund(Fact):
+    """Money given back on a charge."""
+
+    charge: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """One body: classed at once (`klass`), or the keys of the facts it was first to tell."""
+
+    klass: str | None
+    fresh: tuple[tuple[str, str], ...] = ()
+
+
+def taxes_of(obj: Obj) -> tuple[int, ...]:
+    """The tax amounts of a line or a note, inclusive and exclusive."""
+    return tuple(whole(tax, "amount") for tax in objects(obj, "tax_amounts"))
+
+
+def net_of(line: Obj) -> int:
+    """Amount less discounts and inclusive taxes; a negative line stays negative."""
+    net = whole(line, "amount")
+    for discount in objects(line, "discount_amounts"):
+        net -= whole(discount, "amount")
+    for tax in objects(line, "tax_amounts"):
+        if tax.get("inclusive"):
+            net -= whole(tax, "amount")
+    return net
+
+
+def invoice_line(number: int, line: Obj) -> Line:
+    """One line as it stands on the invoice."""
+    period = line.get("period")
+    start = end = None
+    if isinstance(period, dict):
+        start, end = whole(period, "start"), whole(period, "end")
+    return Line(number, text(line, "id"), net_of(line), taxes_of(line), start, end)
+
+
+def issue_of(invoice: Obj, created: int) -> Issue:
+    """The issue of an invoice; its lines and taxes must make up its total."""
+    lines = tuple(
+        invoice_line(number, line) for number, line in enumerate(objects(invoice, "lines"), 1)
+    )
+    total = whole(invoice, "total")
+    gross = sum(line.net + sum(line.taxes) for line in lines)
+    if gross != total:
+        raise RejectedError(f"document_total_mismatch {gross} {total}")
+    return Issue(
+        purpose=ISSUED,
+        fact_id=text(invoice, "id"),
+        at=transition(invoice, "finalized_at", created),
+        customer=reference(invoice, "customer"),
+        currency=text(invoice, "currency").upper(),
+        invoice=text(invoice, "id"),
+        total=total,
+        lines=lines,
+    )
+
+
+def payment_of(invoice: Obj, created: int) -> Payment:
+    """The settlement of an invoice; the balance part is what the customer balance rose by.
+
+    A negative invoice lowers that balance itself, which is its issue and not a payment.
+    """
+    from_balance = 0
+    if whole(invoice, "total") >= 0 and invoice.get("ending_balance") is not None:
+        from_balance = whole(invoice, "ending_balance") - whole_or(invoice, "starting_balance", 0)
+    return Payment(
+        purpose=PAID,
+        fact_id=text(invoice, "id"),
+        at=transition(invoice, "paid_at", created),
+        customer=reference(invoice, "customer"),
+        currency=text(invoice, "currency").upper(),
+        invoice=text(invoice, "id"),
+        charged=whole(invoice, "amount_paid"),
+        from_balance=from_balance,
+        out_of_band=bool(invoice.get("paid_out_of_band")),
+    )
+
+
+def closing_of(invoice: Obj, created: int, purpose: str) -> Closing:
+    """The void or the giving up of an invoice."""
+    field = "voided_at" if purpose == VOIDED else "marked_uncollectible_at"
+    return Closing(
+        purpose=purpose,
+        fact_id=text(invoice, "id"),
+        at=transition(invoice, field, created),
+        customer=reference(invoice, "customer"),
+        currency=text(invoice, "currency").upper(),
+        invoice=text(invoice, "id"),
+    )
+
+
+def note_net(line: Obj) -> int:
+    """The net of one credit note line; the discount comes as a list or as one figure."""
+    net = net_of(line)
+    if line.get("discount_amounts") is None and line.get("discount_amount") is not None:
+        net -= whole(line, "discount_amount")
+    return net
+
+
+def note_of(note: Obj, created: int) -> Note:
+    """A credit note; what it says about lines counts when every line names an invoice line."""
+    total = whole(note, "total" if note.get("total") is not None else "amount")
+    lines = objects(note, "lines")
+    if note.get("tax_amounts") is not None:
+        tax = sum(taxes_of(note))
+    else:
+        tax = sum(sum(taxes_of(line)) for line in lines)
+    shares: tuple[tuple[str, int], ...] = ()
+    if lines and all(reference(line, "invoice_line_item") for line in lines):
+        shares = tuple((str(reference(x, "invoice_line_item")), note_net(x)) for x in lines)
+        net = sum(share for _, share in shares)
+        if net + tax != total:
+            raise RejectedError(f"document_total_mismatch {net + tax} {total}")
+    kind = text(note, "type")
+    if kind not in ("pre_payment", "post_payment"):
+        raise RejectedError(f"credit_note_type {kind}")
+    return Note(
+        purpose=CREDITED,
+        fact_id=text(note, "id"),
+        at=whole_or(note, "created", created),
+        customer=reference(note, "customer"),
+        currency=text(note, "currency").upper(),
+        invoice=reference(note, "invoice"),
+        total=total,
+        tax=tax,
+        before_payment=kind == "pre_payment",
+        refund=reference(note, "refund"),
+        shares=shares,
+    )
+
+
+def refunds_of(charge: Obj, created: int, known: int) -> list[Refund]:
+    """The refunds of a charge by id; unlisted ones are the growth of the cumulative figure."""
+    charge_id = text(charge, "id")
+
+    def refund(fact_id: str, at: int, amount: int) -> Refund:
+        return Refund(
+            purpose=REFUNDED,
+            fact_id=fact_id,
+            at=at,
+            customer=reference(charge, "customer"),
+            currency=text(charge, "currency").upper(),
+            invoice=reference(charge, "invoice"),
+            charge=charge_id,
+            amount=amount,
+        )
+
+    listed = objects(charge, "refunds")
+    if listed:
+        return [
+            refund(text(item, "id"), whole_or(item, "created", created), whole(item, "amount"))
+            for item in listed
+            if item.get("status") not in DEAD_REFUNDS
+        ]
+    cumulative = whole(charge, "amount_refunded")
+    grown = cumulative - known
+    return [refund(f"{charge_id}@{cumulative}", created, grown)] if grown > 0 else []
+
+
+class Reader:
+    """Reads bodies in order and keeps every fact's first telling."""
+
+    def __init__(self) -> None:
+        """Nothing has been read."""
+        self.facts: dict[tuple[str, str], Fact] = {}
+        self.records: list[Record] = []
+        self.contents: dict[str, list[Obj]] = {}
+
+    def read(self, body: bytes) -> None:
+        """Take one body."""
+        try:
+            self.records.append(self.judge(body))
+        except RejectedError:
+            self.records.append(Record("rejected"))
+
+    def judge(self, body: bytes) -> Record:
+        """The class of one body, or the facts it is the first to tell."""
+        event = parsed(body)
+        content = {key: value for key, value in event.items() if key != "pending_webhooks"}
+        earlier = self.contents.setdefault(text(event, "id"), [])
+        if content in earlier:
+            return Record("duplicate")
+        earlier.append(content)
+        kind = text(event, "type")
+        if kind in IGNORED_TYPES or kind.startswith(IGNORED_PREFIXES):
+            return Record("ignored")
+        no_fact = kind in NO_FACT_TYPES or kind.startswith(NO_FACT_PREFIX)
+        if event.get("api_version") != API_VERSION or not (no_fact or kind in FACT_TYPES):
+            return Record("unknown")
+        data = event.get("data")
+        obj = data.get("object") if isinstance(data, dict) else None
+        if not isinstance(obj, dict):
+            raise RejectedError("no_object")
+        created = whole(event, "created")
+        return Record("no_entry") if no_fact else self.tell(kind, obj, created)
+
+    def tell(self, kind: str, obj: Obj, created: int) -> Record:
+        """Compare the facts of one record with those already told."""
+        told = self.facts_in(kind, obj, created)
+        fresh = []
+        for fact in told:
+            first = self.facts.get((fact.purpose, fact.fact_id))
+            if first is None:
+                fresh.append(fact)
+            elif figures(first) != figures(fact):
+                raise RejectedError(f"fact_conflict {fact.purpose} {fact.fact_id}")
+        if not fresh:
+            nothing_told = kind == "charge.refunded" and not told and self.known(obj) == 0
+            return Record("no_entry" if nothing_told else "duplicate")
+        for fact in fresh:
+            self.facts[(fact.purpose, fact.fact_id)] = fact
+        return Record(None, tuple((fact.purpose, fact.fact_id) for fact in fresh))
+
+    def known(self, charge: Obj) -> int:
+        """What is known to be refunded of a charge so far."""
+        return sum(
+            fact.amount
+            for fact in self.facts.values()
+            if isinstance(fact, Refund) and fact.charge == charge.get("id")
+        )
+
+    def facts_in(self, kind: str, obj: Obj, created: int) -> list[Fact]:
+        """The facts one handled event tells."""
+        if kind == "invoice.finalized":
+            return [issue_of(obj, created)]
+        if kind in ("invoice.paid", "invoice.payment_succeeded"):
+            return [payment_of(obj, created)]
+        if kind == "invoice.voided":
+            return [closing_of(obj, created, VOIDED)]
+        if kind == "invoice.marked_uncollectible":
+            return [closing_of(obj, created, UNCOLLECTIBLE)]
+        if kind == "credit_note.created":
+            return [note_of(obj, created)]
+        return list(refunds_of(obj, created, self.known(obj)))
+
+
+def figures(fact: Fact) -> Fact:
+    """What must be equal when a fact is told again: all but the time and the customer."""
+    return replace(fact, at=0, customer=None)
+
+
+def read_all(bodies: Sequence[bytes]) -> Reader:
+    """Read every body in the order of acceptance."""
+    reader = Reader()
+    for body in bodies:
+        reader.read(body)
+    return reader
