@@ -5,15 +5,14 @@ always add up. How: days are counted one by one, months are floored and the last
 lines get the floor of their quota and the largest remainders get the missing units.
 """
 
+from calendar import monthrange
 from datetime import date, timedelta
 from fractions import Fraction
 
 
 def month_end(day: date) -> date:
     """The last day of the day's month."""
-    while (day + timedelta(days=1)).month == day.month:
-        day += timedelta(days=1)
-    return day
+    return day.replace(day=monthrange(day.year, day.month)[1])
 
 
 def period_of(day: date) -> str:
@@ -32,7 +31,8 @@ def spread(amount: int, start: date, end: date) -> dict[date, int]:
     days: dict[date, int] = {}
     day = start
     while day < end:
-        days[month_end(day)] = days.get(month_end(day), 0) + 1
+        row_date = month_end(day)
+        days[row_date] = days.get(row_date, 0) + 1
         day += timedelta(days=1)
     sign = -1 if amount < 0 else 1
     left = abs(amount)
