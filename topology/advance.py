@@ -13,7 +13,7 @@ import msgspec
 
 from streamsync.core.records import Continuation, ReferenceData, Tick
 from streamsync.engine.lane import Poison
-from streamsync.governance.compiled import from_payload
+from streamsync.governance.payload import from_payload
 from topology import account, close, reconcile
 from topology.rows import CLOCK, COMPANY, DUE, STAGED_COMPANY, WAIT, ClockRow, row_key
 from topology.turn import Turn

@@ -7,7 +7,6 @@ topology; only what drives it differs.
 from __future__ import annotations
 
 import json
-import sys
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
@@ -46,7 +45,7 @@ def journal(
     """
     from streamsync.governance import CompanyErrors, load_company, load_customers  # noqa: PLC0415
     from streamsync.sources import SOURCES  # noqa: PLC0415
-    from streamsync.sources.files import PayloadFileError, read_payload_files  # noqa: PLC0415
+    from streamsync.sources.files import FilesInvalid, read_payload_files  # noqa: PLC0415
     from topology import offline, render  # noqa: PLC0415
 
     if output not in ("table", "jsonl", "hledger"):
@@ -57,7 +56,7 @@ def journal(
         rules = load_company(company)
         customers = load_customers(company)
         payloads = list(read_payload_files(events))
-    except (CompanyErrors, PayloadFileError) as error:
+    except (CompanyErrors, FilesInvalid) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     made = offline.journal(
@@ -117,4 +116,4 @@ def worker(
         "clock": clock,
     }
     chosen = {name: value for name, value in given.items() if value is not None}
-    sys.exit(run(Settings.model_validate(Settings().model_dump() | chosen)))
+    run(Settings.model_validate(Settings().model_dump() | chosen))

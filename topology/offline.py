@@ -26,7 +26,7 @@ from streamsync.core.records import (
     Tick,
 )
 from streamsync.engine.driver import Driver
-from streamsync.governance import reference_data
+from streamsync.governance.payload import reference_data
 from streamsync.sources import SOURCES
 from topology import build, ledger, topics
 from topology.aggregate import PRECEDENCE

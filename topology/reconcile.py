@@ -194,4 +194,4 @@ def _tolerance(turn: Turn, command: PostingCommand) -> int:
     company = turn.company(command.tenant)
     if company is None:
         return 0
-    return company.tolerances_minor.get(command.purpose, 0)
+    return company.tolerances_minor.get(command.txn_currency, 0)

@@ -1,0 +1,311 @@
+"""A billing document after its issue: what is left of each line, and how facts take from it.
+
+Problem: credit notes, refunds, voids and losses each reduce a document by an amount, and the books
+must know which line, how much of it was already revenue, and which tax. How: a `LineLeft` holds one
+line's schedule and what was taken; a reduction answers new lines and the portions it took, signed
+like the line (below zero for a credit line). What exceeds what is left raises `CannotReduce`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from streamsync.core.calendar import local_date, service_days
+from streamsync.core.facts import CreditNoteLine, Fact, Invoice, InvoiceLine, LineTax
+from streamsync.core.money import allocate, round_half_up_div
+from streamsync.core.revenue import (
+    Row,
+    reduce_unreleased,
+    released,
+    schedule,
+    split_share,
+    terminate,
+    unreleased,
+)
+
+
+class CannotReduce(Exception):
+    """A reduction that breaks a rule: its reason code, and the figures for a person."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class LineLeft:
+    """One line: its current schedule, and what earlier facts left of it."""
+
+    line: InvoiceLine
+    start: date | None
+    end: date | None
+    rows: tuple[Row, ...]
+    at_once_minor: int
+    taken_released_minor: int
+    taxes_left: tuple[int, ...]
+
+    def released_left(self, on: date) -> int:
+        """Revenue so far, less what was taken back."""
+        return self.at_once_minor + released(self.rows, on) - self.taken_released_minor
+
+    def unreleased_left(self, on: date) -> int:
+        """Deferred on that day."""
+        return unreleased(self.rows, on)
+
+    @property
+    def net_left(self) -> int:
+        """Issued net less what was taken; independent of the day."""
+        scheduled = sum(row.amount_minor for row in self.rows)
+        return self.at_once_minor + scheduled - self.taken_released_minor
+
+    @property
+    def is_charge(self) -> bool:
+        """Whether the line raised what the customer owes."""
+        return self.line.direction != "credit"
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """A signed part of a named amount; with the line and tax that it belongs to, if one."""
+
+    amount_minor: int
+    of: LineLeft | None = None
+    tax: LineTax | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a reduction took, by named amount."""
+
+    released: tuple[Portion, ...]
+    unreleased: tuple[Portion, ...]
+    tax: tuple[Portion, ...]
+
+    @property
+    def total_minor(self) -> int:
+        """The gross of the reduction."""
+        return sum(part.amount_minor for part in (*self.released, *self.unreleased, *self.tax))
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """An issued document: the day, its gross and tax (signed), and its lines in line order."""
+
+    fact: Fact
+    on: date
+    gross_minor: int
+    tax_minor: int
+    lines: tuple[LineLeft, ...]
+
+    @property
+    def net_left(self) -> int:
+        """Net of the document that no fact has taken yet."""
+        return sum(line.net_left for line in self.lines)
+
+    @property
+    def tax_left(self) -> int:
+        """Tax of the document that no fact has taken yet."""
+        return sum(sum(line.taxes_left) for line in self.lines)
+
+
+def sign_of(line: InvoiceLine) -> int:
+    """-1 for a credit line."""
+    return -1 if line.direction == "credit" else 1
+
+
+def signed_total(invoice: Invoice) -> int:
+    """The document's own total, below zero when the customer is owed."""
+    return -invoice.total_minor if invoice.direction == "credit" else invoice.total_minor
+
+
+def issue(fact: Fact, invoice: Invoice, on: date, zone: str) -> Issued:
+    """The document as it was issued, checked against its own total."""
+    lines = tuple(
+        _issue_line(line, on, zone)
+        for line in sorted(invoice.lines, key=lambda line: (line.line_no, line.line_id))
+    )
+    tax = sum(sum(line.taxes_left) for line in lines)
+    gross = sum(line.net_left for line in lines) + tax
+    if gross != signed_total(invoice):
+        raise CannotReduce(
+            "document_total_mismatch",
+            f"total {signed_total(invoice)}, net and tax of its lines add up to {gross}",
+        )
+    return Issued(fact, on, gross, tax, lines)
+
+
+def _issue_line(line: InvoiceLine, on: date, zone: str) -> LineLeft:
+    net = sign_of(line) * line.amount_minor
+    taxes = tuple(sign_of(line) * tax.amount_minor for tax in line.taxes)
+    start = end = None
+    if line.service_from_ms is not None and line.service_to_ms is not None:
+        start = local_date(line.service_from_ms, zone)
+        end = local_date(line.service_to_ms, zone)
+    if start is None or end is None or service_days(start, end) < 1:
+        return LineLeft(line, None, None, (), net, 0, taxes)
+    if end <= on:
+        return LineLeft(line, start, end, (), net, 0, taxes)
+    return LineLeft(line, start, end, schedule(net, start, end), 0, 0, taxes)
+
+
+def clear(document: Issued, on: date) -> tuple[Issued, Taken]:
+    """Take all that is left, and cancel the rows of the day and later."""
+    lines = document.lines
+    taken = Taken(
+        released=tuple(Portion(line.released_left(on), line) for line in lines),
+        unreleased=tuple(Portion(line.unreleased_left(on), line) for line in lines),
+        tax=tuple(
+            Portion(left, line, tax)
+            for line in lines
+            for tax, left in zip(line.line.taxes, line.taxes_left, strict=True)
+        ),
+    )
+    after = tuple(
+        replace(
+            line,
+            rows=terminate(line.rows, on),
+            taken_released_minor=line.taken_released_minor + line.released_left(on),
+            taxes_left=tuple(0 for _ in line.taxes_left),
+        )
+        for line in lines
+    )
+    return replace(document, lines=after), taken
+
+
+def reduce(
+    document: Issued, on: date, net: int, tax: int, named: Sequence[CreditNoteLine] = ()
+) -> tuple[Issued, Taken]:
+    """Take a net and a tax amount; `named`: the note's own lines, if it has any."""
+    if net > document.net_left or tax > document.tax_left:
+        raise CannotReduce(
+            "credit_exceeds_document",
+            f"net {net} and tax {tax} to take, net {document.net_left} and tax "
+            f"{document.tax_left} left",
+        )
+    shares = _shares(document.lines, net, named)
+    taxes = _tax_shares(document.lines, shares, tax)
+    after: list[LineLeft] = []
+    contras: list[Portion] = []
+    deferred: list[Portion] = []
+    for line, share, line_taxes in zip(document.lines, shares, taxes, strict=True):
+        contra, rest = split_share(share, line.released_left(on), line.unreleased_left(on))
+        contras.append(Portion(contra, line))
+        deferred.append(Portion(rest, line))
+        after.append(_take(line, on, contra, rest, line_taxes))
+    portions = tuple(
+        Portion(amount, line, line_tax)
+        for line, line_taxes in zip(document.lines, taxes, strict=True)
+        for line_tax, amount in zip(line.line.taxes, line_taxes, strict=True)
+    )
+    return replace(document, lines=tuple(after)), Taken(tuple(contras), tuple(deferred), portions)
+
+
+def _take(line: LineLeft, on: date, contra: int, rest: int, taxes: Sequence[int]) -> LineLeft:
+    rows = line.rows
+    if rest and line.start is not None and line.end is not None:
+        rows = reduce_unreleased(rows, on, rest, line.start, line.end)
+    return replace(
+        line,
+        rows=rows,
+        taken_released_minor=line.taken_released_minor + contra,
+        taxes_left=tuple(
+            left - taken for left, taken in zip(line.taxes_left, taxes, strict=True)
+        ),
+    )
+
+
+def _shares(
+    lines: Sequence[LineLeft], net: int, named: Sequence[CreditNoteLine]
+) -> list[int]:
+    """How much of the net each line bears: as named, the rest in proportion to what is left."""
+    at = {line.line.line_id: place for place, line in enumerate(lines) if line.is_charge}
+    shares = [0] * len(lines)
+    for note_line in named:
+        place = at.get(note_line.invoice_line_id or "")
+        if place is not None:
+            shares[place] += note_line.amount_minor
+    left = [line.net_left - share if line.is_charge else 0
+            for line, share in zip(lines, shares, strict=True)]
+    rest = net - sum(shares)
+    for line, share, remains in zip(lines, shares, left, strict=True):
+        if remains < 0:
+            raise CannotReduce(
+                "credit_exceeds_document",
+                f"line {line.line.line_no}: {share} to take, {line.net_left} left",
+            )
+    if rest > sum(left):
+        raise CannotReduce(
+            "credit_exceeds_document", f"net {rest} to take, the lines have {sum(left)} left"
+        )
+    spread = allocate(rest, left)
+    return [share + more for share, more in zip(shares, spread, strict=True)]
+
+
+def _tax_shares(lines: Sequence[LineLeft], shares: Sequence[int], tax: int) -> list[list[int]]:
+    """The tax by line and tax: of the lines that were credited, if theirs is enough, else of all."""
+    every = [
+        [left if line.is_charge else 0 for left in line.taxes_left] for line in lines
+    ]
+    credited = [
+        taxes if share else [0] * len(taxes)
+        for taxes, share in zip(every, shares, strict=True)
+    ]
+    weights = credited if sum(map(sum, credited)) >= tax else every
+    spread = iter(allocate(tax, [left for taxes in weights for left in taxes]))
+    return [[next(spread) for _ in taxes] for taxes in weights]
+
+
+def refund_tax(document: Issued, amount: int, refunded_before: int, tax_before: int) -> int:
+    """Tax of a refund without a note: in the document's ratio, cumulative over its refunds.
+
+    Kept within what is left, so that a refund of all that is left takes exactly that.
+    """
+    if document.gross_minor <= 0 or amount > document.net_left + document.tax_left:
+        raise CannotReduce(
+            "credit_exceeds_document",
+            f"{amount} to give back, {document.net_left + document.tax_left} left of the document",
+        )
+    cumulative = refunded_before + amount
+    tax = round_half_up_div(document.tax_minor * cumulative, document.gross_minor) - tax_before
+    lowest = max(amount - document.net_left, 0)
+    return min(max(tax, lowest), document.tax_left, amount)
+
+
+def refund_amounts(facts: Sequence[Fact]) -> Mapping[str, int]:
+    """The amount of each refund by fact id.
+
+    A payload that lists no refunds tells only a cumulative figure: its amount is the difference to
+    the highest lower figure known for the charge; listed refunds up to the same figure explain it.
+    """
+    refunds = {fact.fact_id: fact.refund for fact in facts if fact.refund is not None}
+    amounts: dict[str, int] = {}
+    for fact_id, refund in refunds.items():
+        if refund.amount_minor is not None:
+            amounts[fact_id] = refund.amount_minor
+            continue
+        known = [
+            other.cumulative_minor
+            for other in refunds.values()
+            if other.charge == refund.charge
+            and (
+                other.cumulative_minor < refund.cumulative_minor
+                or other.cumulative_minor == refund.cumulative_minor
+                and other.amount_minor is not None
+            )
+        ]
+        amounts[fact_id] = refund.cumulative_minor - max(known, default=0)
+    return amounts
+
+
+def in_order(facts: Sequence[Fact]) -> list[Fact]:
+    """Each fact once, by business time, then fact id; whatever the order they came in."""
+    known: dict[str, Fact] = {}
+    for fact in facts:
+        other = known.setdefault(fact.fact_id, fact)
+        # Two tellings of one fact with other figures never reach the books; one of them must win.
+        if other != fact and (fact.occurred_at_ms, repr(fact)) < (other.occurred_at_ms, repr(other)):
+            known[fact.fact_id] = fact
+    return sorted(known.values(), key=lambda fact: (fact.occurred_at_ms, fact.fact_id))

@@ -1,0 +1,123 @@
+"""The web views and metrics of a worker: paths to the functions of `views`.
+
+Problem: a key may be owned by any worker, and counts must be the same everywhere. How: views by key
+are answered by the owner of the key's partition, views over everything by all partitions or not at
+all; the counts in `/metrics` are read from the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from streamsync.engine.app import LaneApp
+from streamsync.engine.seat import SeatState
+from streamsync.engine.shard import LaneShard
+from topology import ledger, views
+from topology.aggregate import PRECEDENCE
+from topology.rows import COUNT, EXCEPTION, WAIT
+
+_ACCOUNT = "/v1/accounts/{tenant}/{source}/{id}"
+
+
+def add_views(app: LaneApp) -> None:
+    """Register every page; nothing is answered before the worker has recovered."""
+    lane = ledger.LANE
+    by_key, everywhere = app.views.by_key, app.views.everywhere
+    by_key(_ACCOUNT, lane, _account_key, _account)
+    by_key(_ACCOUNT + "/subscriptions/{subscription}", lane, _account_key, _subscription)
+    by_key(_ACCOUNT + "/documents/{document}", lane, _account_key, _document)
+    by_key(_ACCOUNT + "/exceptions", lane, _account_key, _account_exceptions)
+    by_key("/v1/totals/{tenant}/{entity}", lane, _totals_key, views.totals)
+    by_key("/v1/totals/{tenant}/{entity}/{period}", lane, _totals_key, views.totals)
+    everywhere("/v1/exceptions", lane, views.exceptions, _merge_exceptions)
+    everywhere("/v1/exceptions/{state}", lane, _exceptions_in, _merge_exceptions)
+    everywhere("/v1/counts", lane, views.counts, _merge_counts)
+    app.lanes.metrics.registry.register(ClassCollector(app))
+
+
+def _name(parts: Mapping[str, str]) -> str:
+    return f"{parts['tenant']}/{parts['source']}/{parts['id']}"
+
+
+def _account_key(parts: Mapping[str, str]) -> bytes:
+    return _name(parts).encode()
+
+
+def _totals_key(parts: Mapping[str, str]) -> bytes:
+    return views.totals_key(parts["tenant"], parts["entity"]).encode()
+
+
+def _account(shard: views.Readable, **parts: str) -> Any:
+    return views.account(shard, _name(parts))
+
+
+def _subscription(shard: views.Readable, **parts: str) -> Any:
+    return views.subscription(shard, _name(parts), parts["subscription"])
+
+
+def _document(shard: views.Readable, **parts: str) -> Any:
+    return views.document(shard, _name(parts), parts["document"])
+
+
+def _account_exceptions(shard: views.Readable, **parts: str) -> Any:
+    return views.exceptions(shard, _name(parts), state="all")
+
+
+def _exceptions_in(shard: views.Readable, state: str) -> Any:
+    return views.exceptions(shard, state=state)
+
+
+def _merge_exceptions(answers: list[views.Json]) -> views.Json:
+    found = [record for answer in answers for record in answer["exceptions"]]
+    return {"exceptions": sorted(found, key=lambda one: (one["opened_at_ms"], one["exception_id"]))}
+
+
+def _merge_counts(answers: list[views.Json]) -> views.Json:
+    return {
+        "counts": {
+            name: sum(answer["counts"][name] for answer in answers)
+            for name in ("inputs", *PRECEDENCE)
+        },
+        "in_flight": sum(answer["in_flight"] for answer in answers),
+        "ticks": sorted({answer["tick"]["number"] for answer in answers}),
+        "rules": [answer["rules"] for answer in answers],
+        "partitions": len(answers),
+    }
+
+
+class ClassCollector(Collector):
+    """Counts of the partitions that this worker owns, read from their committed rows."""
+
+    def __init__(self, app: LaneApp) -> None:
+        self._app = app
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Source records by class, waiting documents and open exceptions by code."""
+        records = GaugeMetricFamily(
+            "streamsync_source_records", "Source records by class.", labels=["class", "partition"]
+        )
+        waiting = GaugeMetricFamily(
+            "streamsync_waiting_documents", "Documents with something waiting.", labels=["partition"]
+        )
+        open_now = GaugeMetricFamily(
+            "streamsync_open_exceptions", "Open exceptions by code.", labels=["code", "partition"]
+        )
+        runtime = self._app.lanes.by_name[ledger.LANE]
+        for partition, seat in list(runtime.seats.items()):
+            if seat.state is not SeatState.ACTIVE:
+                continue
+            shard = LaneShard(partition, runtime.store.snapshot(partition))
+            for name in PRECEDENCE:
+                records.add_metric([name, str(partition)], shard.get(COUNT, name) or 0)
+            waiting.add_metric([str(partition)], sum(1 for _ in shard.scan(WAIT)))
+            codes: dict[str, int] = {}
+            for _, record in shard.scan(EXCEPTION):
+                if record.state == "detected":
+                    codes[record.code] = codes.get(record.code, 0) + 1
+            for code, count in sorted(codes.items()):
+                open_now.add_metric([code, str(partition)], count)
+        return [records, waiting, open_now]
