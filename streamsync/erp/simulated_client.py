@@ -125,10 +125,11 @@ def _answer_to(command: PostingCommand, line: bytes) -> PostOutcome:
     body = json.loads(line)
     if body["external_key"] != command.erp_key:
         raise ValueError("the ERP answers another document than it was asked for")
-    return _outcome(body)
+    return outcome_of(body)
 
 
-def _outcome(body: Mapping[str, Any]) -> PostOutcome:
+def outcome_of(body: Mapping[str, Any]) -> PostOutcome:
+    """The simulated ERP's answer for one document."""
     match body["outcome"]:
         case "posted":
             return Posted(_document(body["document"]))
@@ -225,7 +226,7 @@ class SimulatedErpClient:
                 # A 404 of some proxy in between is no answer of the ERP.
                 if response.status == 404 and body.get("outcome") == "not_found":
                     return NotFound()
-                outcome = _outcome(body)
+                outcome = outcome_of(body)
         except _BROKEN as error:
             return Unavailable("UNAVAILABLE", _broken(error))
         if isinstance(outcome, Posted | Parked):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +39,15 @@ class Answer:
     document: Mapping[str, Any] | None = None
     refusal: Refusal | None = None
     cut: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer on the wire."""
+        body: dict[str, Any] = {"outcome": self.outcome, "external_key": self.external_key}
+        if self.document is not None:
+            body["document"] = self.document
+        if self.refusal is not None:
+            body["error"] = asdict(self.refusal)
+        return body
 
 
 class Ledger:

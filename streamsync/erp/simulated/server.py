@@ -108,7 +108,7 @@ class Server:
             answer = self._answer(body)
             if answer.cut:
                 return await self._cut(request, web.Response())
-            return web.json_response(_as_json(answer), status=STATUS[answer.outcome])
+            return web.json_response(answer.as_json(), status=STATUS[answer.outcome])
         documents = body["documents"]
         if not isinstance(documents, list) or not 0 < len(documents) <= BATCH_MAX:
             return _problem(400, "BATCH_INVALID", f"documents: a list of 1 to {BATCH_MAX}")
@@ -118,7 +118,7 @@ class Server:
             answer = self._answer(document)
             if answer.cut:
                 return await self._cut(request, stream)
-            await stream.write(json.dumps(_as_json(answer)).encode() + b"\n")
+            await stream.write(json.dumps(answer.as_json()).encode() + b"\n")
         await stream.write_eof()
         return stream
 
@@ -143,7 +143,7 @@ class Server:
         self._answers.labels("look_up", answer.outcome).inc()
         self._manifest.write(self._ledger.manifest())
         status = 200 if answer.outcome == "posted" else STATUS[answer.outcome]
-        return web.json_response(_as_json(answer), status=status)
+        return web.json_response(answer.as_json(), status=status)
 
     async def _by_number(self, request: web.Request) -> web.Response:
         document = self._ledger.by_number(request.match_info["number"])
@@ -237,12 +237,3 @@ def _error(code: str, message: str) -> dict[str, Any]:
 
 def _problem(status: int, code: str, message: str) -> web.Response:
     return web.json_response(_error(code, message), status=status)
-
-
-def _as_json(answer: Answer) -> dict[str, Any]:
-    body: dict[str, Any] = {"outcome": answer.outcome, "external_key": answer.external_key}
-    if answer.document is not None:
-        body["document"] = answer.document
-    if answer.refusal is not None:
-        body["error"] = asdict(answer.refusal)
-    return body
