@@ -104,9 +104,10 @@ def _entities_exist_in_the_world(folder: Folder) -> None:
 
 
 def _currency(file: YamlFile, at: Location, currency: str | None, *, key: bool = False) -> None:
-    known = money.EXPONENTS
-    if currency is not None and currency not in known:
-        text = f'There is no currency "{currency}".{nearest(currency, known)}'
+    if currency is not None and not money.is_currency(currency):
+        capitals = currency.upper()
+        meant = f' Did you mean "{capitals}"?' if money.is_currency(capitals) else ""
+        text = f'There is no currency "{currency}".{meant}'
         advice = "Use a code of ISO 4217 in capitals."
         file.report(at, "unknown_currency", f"{text} {advice}", key=key)
 
@@ -114,8 +115,8 @@ def _currency(file: YamlFile, at: Location, currency: str | None, *, key: bool =
 def _entity(
     folder: Folder, file: YamlFile, at: Location, entity: str | None, *, key: bool = False
 ) -> None:
-    known = {placed.item.id for placed in folder.entities.items}
-    if entity is not None and folder.entities.complete and entity not in known:
+    known = folder.entity_ids()
+    if entity is not None and known is not None and entity not in known:
         text = f'There is no entity "{entity}" in entities.yaml.{nearest(entity, known)}'
         file.report(at, "unknown_entity", f"{text} Known: {listed(known)}.", key=key)
 
@@ -219,7 +220,7 @@ def _thresholds_fit(folder: Folder) -> None:
     thresholds, file = folder.thresholds, folder.files["thresholds"]
     if thresholds is None:
         return
-    places = [
+    places: list[tuple[Location, str, bool]] = [
         *(
             (("close_sensitive", index), name, False)
             for index, name in enumerate(thresholds.close_sensitive)
@@ -243,7 +244,7 @@ def _customers_fit(folder: Folder) -> None:
         if company is None:
             continue
         at = (*placed.at, "account")
-        if len(parts) != 3 or parts[0] != company.tenant or not parts[2]:  # noqa: PLR2004
+        if len(parts) != 3 or parts[0] != company.tenant or not parts[2] or "|" in parts[2]:
             text = f'"{placed.item.account}" is not written {company.tenant}/<source>/<customer id>'
             advice = '; "/" and "|" inside an id are written %2F and %7C.'
             file.report(at, "wrong_value", text + advice)
@@ -253,15 +254,18 @@ def _customers_fit(folder: Folder) -> None:
 
 def _every_role_has_an_account(folder: Folder) -> None:
     file = folder.files["accounts"]
+    roles = _known_roles(folder)
     if not (folder.accounts.complete and folder.entities.complete and folder.policies.complete):
         return
+    if any(placed.item.role not in roles for placed in folder.accounts.items):
+        return  # most likely the missing one, misspelt
     currencies = {
         placed.item.id: placed.item.functional_currency for placed in folder.entities.items
     }
     needed = {
         (policy.item.entity, role)
         for policy in folder.policies.items
-        for role in _roles_used(folder, policy.item.profile)
+        for role in _roles_used(folder, policy.item.profile) & roles
         if policy.item.entity in currencies
     }
     for entity, role in sorted(needed):

@@ -7,11 +7,9 @@ stay silent. Accounting profiles come from the company's own `profiles/`, else w
 
 from __future__ import annotations
 
-import importlib.resources
 from dataclasses import dataclass
 from pathlib import Path
 
-import streamsync
 from streamsync.governance.problems import Problem, listed, nearest
 from streamsync.governance.reading import Section, each, whole
 from streamsync.governance.shapes import (
@@ -64,6 +62,11 @@ class Folder:
         for profile in self.profiles.values():
             found += profile.file.problems
         return found
+
+    def entity_ids(self) -> set[str] | None:
+        """Ids of all entities; None while entities.yaml leaves that open."""
+        ids = [placed.item.id for placed in self.entities.items]
+        return set(ids) if self.entities.complete and len(ids) == len(set(ids)) else None
 
 
 def read_folder(directory: Path) -> Folder:
@@ -129,7 +132,7 @@ def shipped_profiles() -> Path:
 
     An installed package holds them as `streamsync/profiles`; a checkout beside the package.
     """
-    package = Path(str(importlib.resources.files(streamsync)))
+    package = Path(__file__).parents[1]
     inside = package / "profiles"
     return inside if inside.is_dir() else package.parent / "profiles"
 

@@ -7,6 +7,7 @@ when no problem was found.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from streamsync.core.company import (
@@ -25,6 +26,7 @@ from streamsync.governance.folder import Folder, read_folder
 from streamsync.governance.problems import CompanyErrors, Problem
 from streamsync.governance.shapes import (
     AccountItem,
+    ChartFile,
     CompanyFile,
     EntityItem,
     EntityRuleItem,
@@ -33,20 +35,29 @@ from streamsync.governance.shapes import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Sound:
+    """A folder without a problem, and the files that it must have had for that."""
+
+    folder: Folder
+    head: CompanyFile
+    thresholds: ThresholdsFile
+    chart: ChartFile
+
+
 def load_company(directory: Path | str) -> Company:
     """Compile a company folder; `CompanyErrors` lists everything that is wrong with it."""
-    return _compiled(_sound_folder(directory))
+    return _compiled(_sound(directory))
 
 
 def load_customers(
     directory: Path | str, published_by: str = "streamsync apply"
 ) -> tuple[Customer, ...]:
     """The CRM records of the folder's customers.yaml, if it has one."""
-    folder = _sound_folder(directory)
-    tenant = _company_file(folder).tenant
+    sound = _sound(directory)
     return tuple(
         Customer(
-            tenant=tenant,
+            tenant=sound.head.tenant,
             account=item.account,
             party=item.party,
             entity=item.entity,
@@ -56,17 +67,16 @@ def load_customers(
             deleted=item.deleted,
             published_by=published_by,
         )
-        for item in (placed.item for placed in folder.customers.items)
+        for item in (placed.item for placed in sound.folder.customers.items)
     )
 
 
 def load_chart(directory: Path | str) -> Mapping[str, Mapping[str, str]]:
     """Entity to account to its name: the accounts that the ERP must have."""
-    folder = _sound_folder(directory)
-    return folder.chart.chart if folder.chart is not None else {}
+    return _sound(directory).chart.chart
 
 
-def _sound_folder(directory: Path | str) -> Folder:
+def _sound(directory: Path | str) -> _Sound:
     place = Path(directory)
     if not place.is_dir():
         text = "There is no such folder: name the folder that holds company.yaml."
@@ -74,19 +84,14 @@ def _sound_folder(directory: Path | str) -> Folder:
     folder = read_folder(place)
     check_folder(folder)
     problems = folder.problems()
-    if problems:
+    head, thresholds, chart = folder.company, folder.thresholds, folder.chart
+    if problems or head is None or thresholds is None or chart is None:
         raise CompanyErrors(problems)
-    return folder
+    return _Sound(folder, head, thresholds, chart)
 
 
-def _company_file(folder: Folder) -> CompanyFile:
-    assert folder.company is not None, "a folder without problems has its company"
-    return folder.company
-
-
-def _compiled(folder: Folder) -> Company:
-    head, thresholds = _company_file(folder), folder.thresholds
-    assert thresholds is not None, "a folder without problems has its thresholds"
+def _compiled(sound: _Sound) -> Company:
+    folder, head = sound.folder, sound.head
     policies = {
         name: _policy(profile.shape)
         for name, profile in folder.profiles.items()
@@ -111,9 +116,9 @@ def _compiled(folder: Folder) -> Company:
                 folder.policies.items, key=lambda placed: (placed.item.entity, placed.item.from_)
             )
         ),
-        deadlines=_deadlines(thresholds),
-        close_sensitive=tuple(thresholds.close_sensitive),
-        tolerances_minor=dict(thresholds.tolerances_minor),
+        deadlines=_deadlines(sound.thresholds),
+        close_sensitive=tuple(sound.thresholds.close_sensitive),
+        tolerances_minor=dict(sound.thresholds.tolerances_minor),
         owners=dict(head.owners),
     )
 

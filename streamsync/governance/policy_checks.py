@@ -57,20 +57,22 @@ def _check_amounts(file: YamlFile, at: Location, kind: str, lines: list[Template
         TemplateLine(side=line.side, role=line.role, amount=line.amount) for line in lines
     )
     for sentence in check_template(kind, template):
-        file.report(at, "unbalanced_template", sentence, key=True)
+        advice = "Correct the template: debits must equal credits for every possible fact."
+        text = f"{sentence.rstrip('.')}. {advice}"
+        file.report(at, "unbalanced_template", text, key=True)
 
 
 def check_policies(folder: Folder) -> None:
     """Every entity books by exactly one profile on every day from the company's first."""
     file = folder.files["policies"]
-    known = {placed.item.id for placed in folder.entities.items}
-    by_entity: dict[str, list[Placed[PolicyItem]]] = {entity: [] for entity in sorted(known)}
+    known = folder.entity_ids()
+    by_entity: dict[str, list[Placed[PolicyItem]]] = {name: [] for name in sorted(known or ())}
     for placed in folder.policies.items:
         _check_profile_of(folder, file, placed)
-        if placed.item.entity in known:
-            by_entity[placed.item.entity].append(placed)
-        elif folder.entities.complete:
-            name = placed.item.entity
+        name = placed.item.entity
+        if name in by_entity:
+            by_entity[name].append(placed)
+        elif known is not None:
             text = f'There is no entity "{name}" in entities.yaml.{nearest(name, known)}'
             file.report((*placed.at, "entity"), "unknown_entity", f"{text} Known: {listed(known)}.")
     if folder.policies.complete:
@@ -109,6 +111,11 @@ def _check_days(
             f"rules start, to the day before {first.item.from_}: start it earlier."
         )
         file.report((*first.at, "from"), "policy_gap", text)
+    for placed in ordered:
+        if placed.item.through is not None and placed.item.through < placed.item.from_:
+            text = f"It ends before it starts on {placed.item.from_}: correct one of the dates."
+            file.report((*placed.at, "through"), "wrong_value", text)
+            return
     for placed, following in zip(ordered, ordered[1:], strict=False):
         _check_seam(file, entity, placed, following)
     last = ordered[-1]

@@ -93,26 +93,29 @@ def _report(file: YamlFile, base: Location, detail: ErrorDetails, shape: type[Ba
         file.report(at, "wrong_value", _advice(detail))
 
 
+# Pydantic's findings as sentences that say what to write.
+_ADVICE = {
+    "string_type": "Expected a single value here, not a list or mapping.",
+    "int_parsing": "{shown} is not a whole number: write digits only.",
+    "int_type": "{shown} is not a whole number: write digits only.",
+    "greater_than_equal": "{shown} is too low: the lowest is {ge}.",
+    "literal_error": "{shown} is not one of {expected}.",
+    "dict_type": 'Expected a mapping here: lines of "key: value".',
+    "model_type": 'Expected a mapping here: lines of "key: value".',
+    "list_type": "Expected a list here with at least one item.",
+    "too_short": "Expected a list here with at least one item.",
+    "bool_parsing": "{shown} is neither true nor false.",
+    "bool_type": "{shown} is neither true nor false.",
+}
+
+
 def _advice(detail: ErrorDetails) -> str:
-    """Pydantic's finding as a sentence that says what to write."""
-    kind, found = detail["type"], detail["input"]
-    context = detail.get("ctx", {})
+    found = detail["input"]
     shown = f'"{found}"' if isinstance(found, str) else "This"
-    if kind == "string_type":
-        return "Expected a single value here, not a list or mapping."
-    if kind in ("int_parsing", "int_type", "int_from_float"):
-        return f"{shown} is not a whole number: write digits only."
-    if kind == "greater_than_equal":
-        return f"{shown} is too low: the lowest is {context['ge']}."
-    if kind == "literal_error":
-        return f"{shown} is not one of {context['expected']}."
-    if kind in ("dict_type", "model_type"):
-        return 'Expected a mapping here: lines of "key: value".'
-    if kind in ("list_type", "too_short"):
-        return "Expected a list here with at least one item."
-    if kind in ("bool_parsing", "bool_type"):
-        return f"{shown} is neither true nor false."
-    return f"{detail['msg']}."
+    sentence = _ADVICE.get(detail["type"])
+    if sentence is None:
+        return f"{detail['msg']}."
+    return sentence.format(shown=shown, **detail.get("ctx", {}))
 
 
 def _unknown_key(file: YamlFile, at: Location, known: set[str]) -> None:

@@ -94,34 +94,39 @@ def read_yaml(path: Path, name: str) -> YamlFile:
     """Read one file; what is wrong with its syntax is in its `problems`."""
     file = YamlFile(name)
     try:
-        text = path.read_bytes().decode("utf-8")
+        source = path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         file.report((), "missing_file", f'There is no file "{path.name}" in the folder: add it.')
-        return file
     except UnicodeDecodeError as error:
         file.report((), "yaml_syntax", f"Not UTF-8 at byte {error.start}: save the file as UTF-8.")
-        return file
     except OSError as error:
         file.report((), "missing_file", f"The file can't be read: {error.strerror}.")
-        return file
+    else:
+        _compose(file, source)
+    return file
+
+
+def _compose(file: YamlFile, source: str) -> None:
+    line = column = 1
     try:
-        node = YAML(typ="safe", pure=True).compose(text)
+        node = YAML(typ="safe", pure=True).compose(source)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+        if mark is not None:
+            line, column = mark.line + 1, mark.column + 1
         said = ", ".join(part for part in (error.context, error.problem) if part)
         advice = "Check indentation, colons and quotes here and on the line before."
-        file.problems.append(Problem(name, *place, "yaml_syntax", f"{said}. {advice}"))
-        return file
+        text = f"{said[:1].upper()}{said[1:]}. {advice}"
     except ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
-        said = f"The character {error.character!r} is not allowed: remove it."
-        file.problems.append(Problem(name, line, column, "yaml_syntax", said))
-        return file
+        line = source.count("\n", 0, error.position) + 1
+        column = error.position - source.rfind("\n", 0, error.position)
+        text = f"The character U+{ord(source[error.position]):04X} is not allowed: remove it."
     except YAMLError as error:
-        file.report((), "yaml_syntax", f"{error}")
-        return file
-    if node is not None:
-        file.value = file.plain(node)
-    return file
+        text = f"{error}"
+    except RecursionError:
+        text = "Nested too deep: write the file as flat as the example company's."
+    else:
+        if node is not None:
+            file.value = file.plain(node)
+        return
+    file.problems.append(Problem(file.name, line, column, "yaml_syntax", text))

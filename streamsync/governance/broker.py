@@ -1,0 +1,226 @@
+"""Read what is published from Kafka, and publish.
+
+Problem: the control topic is the one order of rules and ticks; a publisher must know its end, and
+must not believe that something is published before the brokers have it. How: topics are read from
+the beginning to their end as committed; records are sent idempotently with acks=all and each
+delivery is awaited. Afterwards the topic is read again: of two publishers of one version, the
+first wins, and the other is told.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+)
+from confluent_kafka import TopicPartition as Seat
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from streamsync.contracts import ContractError, Contracts
+from streamsync.core.records import Customer, ReferenceData, Tick
+from streamsync.engine.lane import TopicSpec
+from streamsync.governance.payload import KIND
+
+_LOG = logging.getLogger(__name__)
+_PATIENCE_S: Final = 30
+_POLL_S: Final = 1
+_BATCH: Final = 500
+
+
+class BrokerUnavailable(Exception):
+    """Kafka did not answer, or did not take a record."""
+
+
+class PublishedByAnother(Exception):
+    """Somebody else published the same version first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlState:
+    """The rules in force for a tenant, and the number of the last tick (-1 before the first)."""
+
+    latest: ReferenceData | None
+    last_tick: int
+
+
+class Broker:
+    """The control and customers topics of one Kafka cluster."""
+
+    def __init__(
+        self, bootstrap_servers: str, contracts: Contracts, control: TopicSpec, customers: TopicSpec
+    ) -> None:
+        self._bootstrap = bootstrap_servers
+        self._contracts = contracts
+        self._control = control
+        self._customers = customers
+
+    def create_topics(self) -> None:
+        """Create the topics that are missing, with their declared partitions."""
+        admin = AdminClient({"bootstrap.servers": self._bootstrap})
+        existing = self._partitions(admin, None)
+        wanted = [spec for spec in (self._control, self._customers) if spec.name not in existing]
+        if not wanted:
+            return
+        made = admin.create_topics(
+            [
+                NewTopic(spec.name, num_partitions=spec.partitions, config=dict(spec.config))
+                for spec in wanted
+            ]
+        )
+        for future in made.values():
+            try:
+                future.result(_PATIENCE_S)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise self._unavailable(error) from error
+
+    def control_state(self, tenant: str) -> ControlState:
+        """The tenant's rules and the last tick; of one version, the first item counts."""
+        latest: ReferenceData | None = None
+        last_tick = -1
+        for record in self._records(self._control.name):
+            if isinstance(record, Tick):
+                last_tick = max(last_tick, record.number)
+            elif (
+                isinstance(record, ReferenceData)
+                and (record.tenant, record.kind) == (tenant, KIND)
+                and (latest is None or record.version > latest.version)
+            ):
+                latest = record
+        return ControlState(latest, last_tick)
+
+    def customers(self, accounts: Collection[str]) -> dict[str, Customer]:
+        """The highest published version of these accounts' records."""
+        found: dict[str, Customer] = {}
+        if not accounts:
+            return found
+        for record in self._records(self._customers.name):
+            if isinstance(record, Customer) and record.account in accounts:
+                known = found.get(record.account)
+                if known is None or record.version > known.version:
+                    found[record.account] = record
+        return found
+
+    def publish(self, item: ReferenceData | None, customers: Sequence[Customer]) -> None:
+        """Send the rules and the customers; returns when the brokers have all of them."""
+        failed: list[str] = []
+
+        def delivered(error: KafkaError | None, _message: object) -> None:
+            if error is not None:
+                failed.append(error.str())
+
+        producer = Producer(
+            {
+                "bootstrap.servers": self._bootstrap,
+                "acks": "all",
+                "enable.idempotence": True,
+                # Kafka's own hash of the key, as every other writer of these topics.
+                "partitioner": "murmur2_random",
+                "delivery.timeout.ms": _PATIENCE_S * 1000,
+            }
+        )
+        encode = self._contracts.encode
+        if item is not None:
+            producer.produce(
+                self._control.name, value=encode(item), partition=0, on_delivery=delivered
+            )
+        for customer in customers:
+            producer.produce(
+                self._customers.name,
+                key=customer.account.encode(),
+                value=encode(customer),
+                on_delivery=delivered,
+            )
+            producer.poll(0)
+        left = producer.flush(_PATIENCE_S + 5)
+        if failed or left:
+            why = failed[0] if failed else "no answer"
+            raise BrokerUnavailable(
+                f"{len(failed) + left} of {len(customers) + (item is not None)} records did not "
+                f"reach Kafka at {self._bootstrap} ({why}): run `streamsync apply` again, it "
+                "sends what is missing."
+            )
+        if item is not None:
+            self._confirm_first(item)
+
+    def _confirm_first(self, item: ReferenceData) -> None:
+        latest = self.control_state(item.tenant).latest
+        if latest is None or latest.version > item.version:
+            return
+        if latest.content_hash != item.content_hash:
+            raise PublishedByAnother(
+                f"{latest.published_by} published another version {item.version} a moment "
+                f"earlier, which is in force; yours is ignored. Compare with it, then publish "
+                f"yours as version {item.version + 1}."
+            )
+
+    def _records(self, topic: str) -> Iterator[object]:
+        for message in self._messages(topic):
+            value = message.value()
+            if value is None:
+                continue
+            try:
+                yield self._contracts.decode(value)
+            except ContractError as error:
+                # The lanes put it among the dead letters; here it only must not stop the reader.
+                _LOG.warning(
+                    "%s[%s]@%s skipped: %s", topic, message.partition(), message.offset(), error
+                )
+
+    def _messages(self, topic: str) -> Iterator[Message]:
+        """Everything committed in a topic, from the beginning to its present end."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._bootstrap,
+                "group.id": "streamsync-apply",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+            }
+        )
+        try:
+            partitions = self._partitions(consumer, topic).get(topic, ())
+            consumer.assign([Seat(topic, number, OFFSET_BEGINNING) for number in partitions])
+            unread = set(partitions)
+            silent_s = 0
+            while unread:
+                batch = consumer.consume(_BATCH, _POLL_S)
+                silent_s = 0 if batch else silent_s + _POLL_S
+                if silent_s >= _PATIENCE_S:
+                    raise self._unavailable(KafkaException(f"topic {topic} gives nothing"))
+                for message in batch:
+                    error = message.error()
+                    if error is None:
+                        yield message
+                    elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+                        unread.discard(message.partition())
+                    elif error.fatal():
+                        raise self._unavailable(KafkaException(error))
+        finally:
+            consumer.close()
+
+    def _partitions(
+        self, client: AdminClient | Consumer, topic: str | None
+    ) -> dict[str, tuple[int, ...]]:
+        """Topics that exist, with their partitions."""
+        try:
+            listed = client.list_topics(topic, timeout=_PATIENCE_S)
+        except KafkaException as error:
+            raise self._unavailable(error) from error
+        return {name: tuple(found.partitions) for name, found in listed.topics.items()}
+
+    def _unavailable(self, error: KafkaException) -> BrokerUnavailable:
+        return BrokerUnavailable(
+            f"Kafka at {self._bootstrap} does not answer ({error}): start it with "
+            "`streamsync broker`, or give --bootstrap-servers."
+        )
