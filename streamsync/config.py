@@ -18,20 +18,31 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="STREAMSYNC_")
 
-    data_dir: Path = Field(Path("data"), description="Folder for broker, state and outboxes.")
-    host: str = Field("127.0.0.1", description="Address that listeners bind to.")
-    bootstrap_servers: str = Field("127.0.0.1:19092", description="Kafka bootstrap servers.")
-    schema_registry_url: str = Field(
-        "http://127.0.0.1:18081/apis/ccompat/v7", description="Confluent-compatible registry."
+    data_dir: Path = Field(
+        default=Path("data"), description="Folder for broker, state and outboxes."
     )
-    kafka_port: int = Field(19092, description="Port of the embedded broker.")
-    registry_port: int = Field(18081, description="Port of the embedded registry.")
-    ingress_port: int = Field(18080, description="Port of the webhook ingress.")
-    worker_web_port: int = Field(16066, description="Port of the first worker's web views.")
-    erp_port: int = Field(18090, description="Port of the simulated ERP.")
-    adapter_port: int = Field(18091, description="Port of the adapter's metrics.")
-    tenant: str = Field("acme", description="Tenant of this installation.")
-    app_id: str = Field("streamsync", description="Name of the worker group.")
-    partitions: int = Field(8, ge=1, description="Partitions of the ledger; never changed later.")
-    clock: str = Field("system", pattern="^(system|external)$", description="Who emits ticks.")
-    tick_seconds: int = Field(60, ge=1, description="Seconds between ticks of the system clock.")
+    host: str = Field(default="127.0.0.1", description="Address that listeners bind to.")
+    bootstrap_servers: str = Field(
+        default="127.0.0.1:19092", description="Kafka bootstrap servers."
+    )
+    schema_registry_url: str = Field(
+        default="http://127.0.0.1:18081/apis/ccompat/v7",
+        description="Confluent-compatible registry.",
+    )
+    kafka_port: int = Field(default=19092, description="Port of the embedded broker.")
+    registry_port: int = Field(default=18081, description="Port of the embedded registry.")
+    ingress_port: int = Field(default=18080, description="Port of the webhook ingress.")
+    worker_web_port: int = Field(default=16066, description="Port of the first worker's web views.")
+    erp_port: int = Field(default=18090, description="Port of the simulated ERP.")
+    adapter_port: int = Field(default=18091, description="Port of the adapter's metrics.")
+    tenant: str = Field(default="acme", description="Tenant of this installation.")
+    app_id: str = Field(default="streamsync", description="Name of the worker group.")
+    partitions: int = Field(
+        default=8, ge=1, description="Partitions of the ledger; never changed later."
+    )
+    clock: str = Field(
+        default="system", pattern="^(system|external)$", description="Who emits ticks."
+    )
+    tick_seconds: int = Field(
+        default=60, ge=1, description="Seconds between ticks of the system clock."
+    )
