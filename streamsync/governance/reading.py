@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from streamsync.governance.problems import listed, nearest
-from streamsync.governance.shapes import SENTENCE
+from streamsync.governance.shapes import REPORTED, SENTENCE
 from streamsync.governance.yaml_source import Location, YamlFile
 
 M = TypeVar("M", bound=BaseModel)
@@ -89,7 +89,7 @@ def _report(file: YamlFile, base: Location, detail: ErrorDetails, shape: type[Ba
         file.report(at[:-1], "missing_key", f'"{at[-1]}" is missing: add it.')
     elif kind == SENTENCE:
         file.report(at, "wrong_value", detail["msg"])
-    elif detail["input"] is not None:  # a missing value is reported where the file is read
+    elif kind != REPORTED and detail["input"] is not None:
         file.report(at, "wrong_value", _advice(detail))
 
 

@@ -15,6 +15,8 @@ from pydantic_core import PydanticCustomError
 
 # Errors of this type carry their whole message.
 SENTENCE = "streamsync_sentence"
+# What is wrong was reported where the file was read.
+REPORTED = "streamsync_reported"
 
 
 def _broken(message: str) -> PydanticCustomError:
@@ -59,6 +61,14 @@ class Shape(BaseModel):
     """Base of all shapes: no unknown key, no change after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_value_is_null(cls, raw: object) -> object:
+        # An optional condition that is null would widen its rule to everything.
+        if isinstance(raw, dict) and None in raw.values():
+            raise PydanticCustomError(REPORTED, "a value is null")
+        return raw
 
 
 class CompanyFile(Shape):
