@@ -128,7 +128,7 @@ def test_payload_is_canonical_json(acme: Company) -> None:
 
 
 def test_hash_depends_on_values_only(acme: Company) -> None:
-    shuffled = replace(acme, owners=dict(reversed(acme.owners.items())))
+    shuffled = replace(acme, owners=dict(reversed(list(acme.owners.items()))))
     assert content_hash(to_payload(shuffled)) == content_hash(to_payload(acme))
     other = replace(acme, customer_owner="billing")
     assert content_hash(to_payload(other)) != content_hash(to_payload(acme))
@@ -185,11 +185,10 @@ def test_difference_names_each_value(acme: Company) -> None:
 
 
 def test_changed_template_is_shown_as_a_whole(acme: Company) -> None:
-    us, jp = acme.policies
-    lines = [*us.policy.journals["invoice_uncollectible"]]
-    lines[2] = TemplateLine(side="debit", role="tax_payable", amount="tax")
-    journals = {**us.policy.journals, "invoice_uncollectible": tuple(lines)}
     first, second = acme.policies
+    lines = [*first.policy.journals["invoice_uncollectible"]]
+    lines[2] = TemplateLine(side="debit", role="tax_payable", amount="tax")
+    journals = {**first.policy.journals, "invoice_uncollectible": tuple(lines)}
     policy = replace(first.policy, journals=journals)
     [change] = diff(acme, replace(acme, policies=(replace(first, policy=policy), second)))
     assert change == Change(

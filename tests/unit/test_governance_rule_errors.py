@@ -84,8 +84,8 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         US_POLICY,
         f"{US_POLICY}\n  - {{entity: acme-uk, profile: stripe, from: 2012-01-01}}",
         [
-            'policies.yaml:7:14: unknown_entity: There is no entity "acme-uk" in entities.yaml. Did '
-            'you mean "acme-us"? Known: acme-jp, acme-us.'
+            'policies.yaml:7:14: unknown_entity: There is no entity "acme-uk" in entities.yaml. '
+            'Did you mean "acme-us"? Known: acme-jp, acme-us.'
         ],
     ),
     "unknown currency": (
@@ -93,8 +93,8 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         "functional_currency: JPY",
         "functional_currency: jpy",
         [
-            'entities.yaml:17:26: unknown_currency: There is no currency "jpy". Did you mean "JPY"? '
-            "Use a code of ISO 4217 in capitals."
+            'entities.yaml:17:26: unknown_currency: There is no currency "jpy". Did you mean '
+            '"JPY"? Use a code of ISO 4217 in capitals.'
         ],
     ),
     "unknown currency in a rule": (
@@ -156,8 +156,8 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         US_POLICY,
         f"{US_POLICY.rstrip('}')}, through: 2020-12-31}}",
         [
-            'policies.yaml:6:67: policy_gap: Entity "acme-us" has no policy after 2020-12-31: leave '
-            '"through" out of the last one, or add the one that follows.'
+            'policies.yaml:6:67: policy_gap: Entity "acme-us" has no policy after 2020-12-31: '
+            'leave "through" out of the last one, or add the one that follows.'
         ],
     ),
     "entity without a policy": (
