@@ -1,1 +1,1 @@
-"""The business, pure: no input or output, no clock, no randomness, no framework, no binary floats."""
+"""The business, pure: no input or output, no clock, no randomness, no framework, no floats."""

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Final, Protocol
 
+from streamsync.core.document import in_order, refund_amounts, signed_total
 from streamsync.core.facts import Fact
-from streamsync.core.receivables import refund_increments
 from streamsync.core.records import ControlTotal
 
 # Purpose: the roles whose movement is its control figure, and the side that raises it.
@@ -25,6 +25,8 @@ _CONTROL: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "refunded": (("clearing",), "credit"),
     "revenue_released": (("deferred_revenue",), "debit"),
 }
+_BOOKED_SETTLEMENTS: Final = ("receivable", "customer_balance")
+_CLEARING: Final = ("invoice_voided", "invoice_uncollectible")
 _ADDED: Final = tuple(
     found.name
     for found in fields(ControlTotal)
@@ -36,11 +38,16 @@ class SidedLine(Protocol):
     """A line of an entry or of a command."""
 
     @property
-    def role(self) -> str: ...
+    def role(self) -> str:
+        """Account role."""
+
     @property
-    def side(self) -> str: ...
+    def side(self) -> str:
+        """debit or credit."""
+
     @property
-    def amount_minor(self) -> int: ...
+    def amount_minor(self) -> int:
+        """At least 0."""
 
 
 def control_amount(purpose: str, lines: Iterable[SidedLine]) -> int:
@@ -53,45 +60,43 @@ def control_amount(purpose: str, lines: Iterable[SidedLine]) -> int:
     )
 
 
+def billing_amount(fact: Fact) -> tuple[str, int] | None:
+    """Purpose and amount of a fact by its own figures; None where it has none of its own.
+
+    Void, loss and a refund that only a cumulative figure tells need the whole document.
+    """
+    if fact.invoice is not None:
+        return fact.kind, signed_total(fact.invoice)
+    if fact.payment is not None:
+        return fact.kind, fact.payment.amount_minor + fact.payment.from_balance_minor
+    if fact.credit_note is not None and fact.credit_note.settlement in _BOOKED_SETTLEMENTS:
+        return fact.kind, fact.credit_note.total_minor
+    if fact.refund is not None and fact.refund.amount_minor is not None:
+        return fact.kind, fact.refund.amount_minor
+    return None
+
+
 def billing_amounts(facts: Sequence[Fact]) -> list[tuple[str, str, int, str, int]]:
     """Billing's own figures of one document: (fact id, purpose, business time, currency, amount).
 
-    A void or write-off clears what earlier credits left of the invoice's total.
+    `facts`: those that the books took; a refused credit must not lower what a void clears. A void
+    or loss clears what earlier credits left of the invoice's total.
     """
-    told = sorted(
-        {fact.fact_id: fact for fact in facts}.values(),
-        key=lambda fact: (fact.occurred_at_ms, fact.fact_id),
-    )
-    refunds = refund_increments(told)
-    issue = next((fact for fact in told if fact.invoice is not None), None)
-    left = _signed_total(issue) if issue is not None else 0
+    told = in_order(facts)
+    refunds = refund_amounts(told)
+    left = sum(signed_total(fact.invoice) for fact in told if fact.invoice is not None)
     found: list[tuple[str, str, int, str, int]] = []
     for fact in told:
-        amount: int | None = None
-        if fact.invoice is not None:
-            amount = _signed_total(fact)
-        elif fact.payment is not None:
-            amount = fact.payment.amount_minor + fact.payment.from_balance_minor
-        elif fact.credit_note is not None:
-            if fact.credit_note.settlement != "refund":
-                amount = fact.credit_note.total_minor
-                left -= amount
-        elif fact.refund is not None:
-            amount = refunds[fact.fact_id]
+        own = billing_amount(fact)
+        amount = own[1] if own is not None else refunds.get(fact.fact_id)
+        if fact.kind in _CLEARING:
+            amount = left
+        if amount is None:
+            continue
+        if fact.credit_note is not None or fact.refund is not None or fact.kind in _CLEARING:
             left -= amount
-        elif fact.kind in ("invoice_voided", "invoice_uncollectible"):
-            amount, left = left, 0
-        if amount is not None:
-            purpose = fact.kind
-            found.append((fact.fact_id, purpose, fact.occurred_at_ms, fact.currency or "", amount))
+        found.append((fact.fact_id, fact.kind, fact.occurred_at_ms, fact.currency or "", amount))
     return found
-
-
-def _signed_total(fact: Fact) -> int:
-    if fact.invoice is None:
-        return 0
-    total = fact.invoice.total_minor
-    return total if fact.invoice.direction == "charge" else -total
 
 
 def add_totals(one: ControlTotal, other: ControlTotal) -> ControlTotal:

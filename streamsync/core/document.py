@@ -211,15 +211,11 @@ def _take(line: LineLeft, on: date, contra: int, rest: int, taxes: Sequence[int]
         line,
         rows=rows,
         taken_released_minor=line.taken_released_minor + contra,
-        taxes_left=tuple(
-            left - taken for left, taken in zip(line.taxes_left, taxes, strict=True)
-        ),
+        taxes_left=tuple(left - taken for left, taken in zip(line.taxes_left, taxes, strict=True)),
     )
 
 
-def _shares(
-    lines: Sequence[LineLeft], net: int, named: Sequence[CreditNoteLine]
-) -> list[int]:
+def _shares(lines: Sequence[LineLeft], net: int, named: Sequence[CreditNoteLine]) -> list[int]:
     """How much of the net each line bears: as named, the rest in proportion to what is left."""
     at = {line.line.line_id: place for place, line in enumerate(lines) if line.is_charge}
     shares = [0] * len(lines)
@@ -227,8 +223,10 @@ def _shares(
         place = at.get(note_line.invoice_line_id or "")
         if place is not None:
             shares[place] += note_line.amount_minor
-    left = [line.net_left - share if line.is_charge else 0
-            for line, share in zip(lines, shares, strict=True)]
+    left = [
+        line.net_left - share if line.is_charge else 0
+        for line, share in zip(lines, shares, strict=True)
+    ]
     rest = net - sum(shares)
     for line, share, remains in zip(lines, shares, left, strict=True):
         if remains < 0:
@@ -245,13 +243,10 @@ def _shares(
 
 
 def _tax_shares(lines: Sequence[LineLeft], shares: Sequence[int], tax: int) -> list[list[int]]:
-    """The tax by line and tax: of the lines that were credited, if theirs is enough, else of all."""
-    every = [
-        [left if line.is_charge else 0 for left in line.taxes_left] for line in lines
-    ]
+    """The tax by line and tax: of the credited lines if theirs is enough, else of all."""
+    every = [[left if line.is_charge else 0 for left in line.taxes_left] for line in lines]
     credited = [
-        taxes if share else [0] * len(taxes)
-        for taxes, share in zip(every, shares, strict=True)
+        taxes if share else [0] * len(taxes) for taxes, share in zip(every, shares, strict=True)
     ]
     weights = credited if sum(map(sum, credited)) >= tax else every
     spread = iter(allocate(tax, [left for taxes in weights for left in taxes]))
@@ -305,7 +300,7 @@ def in_order(facts: Sequence[Fact]) -> list[Fact]:
     known: dict[str, Fact] = {}
     for fact in facts:
         other = known.setdefault(fact.fact_id, fact)
-        # Two tellings of one fact with other figures never reach the books; one of them must win.
-        if other != fact and (fact.occurred_at_ms, repr(fact)) < (other.occurred_at_ms, repr(other)):
+        # Two tellings of one fact that differ never reach the books; still one of them must win.
+        if other != fact and repr(fact) < repr(other):
             known[fact.fact_id] = fact
     return sorted(known.values(), key=lambda fact: (fact.occurred_at_ms, fact.fact_id))

@@ -28,22 +28,9 @@ from streamsync.core.document import (
     refund_amounts,
     refund_tax,
 )
-from streamsync.core.facts import CreditNote, Fact, LineTax
+from streamsync.core.facts import CreditNote, Fact
 from streamsync.core.money import is_currency
-from streamsync.core.records import CommandTax
-
-
-@dataclass(frozen=True, slots=True)
-class EntryLine:
-    """One line; `amount_minor` is above zero. Dates are ISO dates, the end exclusive."""
-
-    role: str
-    side: str
-    amount_minor: int
-    tax: CommandTax | None = None
-    product: str | None = None
-    service_from: str | None = None
-    service_to: str | None = None
+from streamsync.core.template import Amounts, EntryLine, fill
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +87,20 @@ class Books:
     next_release: date | None
 
 
+__all__ = [
+    "Books",
+    "Entry",
+    "EntryLine",
+    "NoEntry",
+    "PolicyAt",
+    "Refused",
+    "Waiting",
+    "book_document",
+    "books_nothing",
+]
+
 PolicyAt = Callable[[str], Policy | None]
 """The policy in force for the document's entity on an ISO date."""
-
-_Amounts = Mapping[str, Sequence[Portion]]
 
 _SETTLEMENT_JOURNALS = {
     "receivable": "credit_note_receivable",
@@ -156,24 +153,29 @@ class _Desk:
         return policy
 
     def post(
-        self, fact: Fact, journal: str, amounts: _Amounts, reference: str | None = None
+        self, fact: Fact, journal: str, amounts: Amounts, reference: str | None = None
     ) -> None:
         """One entry of a fact at its own date, unless all its amounts are zero."""
         on = local_date(fact.occurred_at_ms, self.zone)
-        lines = _lines(self.template_policy(on, journal), journal, amounts)
+        lines = fill(self.template_policy(on, journal).journals[journal], amounts)
         if not lines:
             self.no_entry.append(NoEntry(fact.fact_id, "amount_zero"))
             return
         self.entries.append(
             Entry(
-                fact.fact_id, fact.kind, "", period_of(on), on, fact.currency or "", lines, reference
+                fact.fact_id,
+                fact.kind,
+                "",
+                period_of(on),
+                on,
+                fact.currency or "",
+                lines,
+                reference,
             )
         )
 
 
-def book_document(
-    facts: Sequence[Fact], policy_at: PolicyAt, zone: str, today: date
-) -> Books:
+def book_document(facts: Sequence[Fact], policy_at: PolicyAt, zone: str, today: date) -> Books:
     """The desired entries of one document, from all its facts in any order.
 
     Releases dated before `today` are booked.
@@ -225,7 +227,10 @@ def _check_currency(desk: _Desk, fact: Fact) -> None:
 def _book_fact(
     desk: _Desk, fact: Fact, amounts: Mapping[str, int], notes: Mapping[str, CreditNote]
 ) -> None:
-    if fact.kind == "invoice_issued":
+    nothing = books_nothing(fact)
+    if nothing is not None and fact.kind != "invoice_issued":
+        desk.no_entry.append(NoEntry(fact.fact_id, nothing))
+    elif fact.kind == "invoice_issued":
         _book_issue(desk, fact)
     elif fact.kind == "payment_applied":
         _book_payment(desk, fact)
@@ -235,10 +240,28 @@ def _book_fact(
         _book_credit_note(desk, fact)
     elif fact.kind == "refunded":
         _book_refund(desk, fact, amounts.get(fact.fact_id, 0), notes.get(fact.fact_id))
-    elif fact.kind in ("payment_failed", "customer_changed", "subscription_changed"):
-        desk.no_entry.append(NoEntry(fact.fact_id, fact.kind))
     else:
         raise _Stopped("fact_kind_unknown", f"kind {fact.kind}", refused=True)
+
+
+def books_nothing(fact: Fact) -> str | None:
+    """Why a fact makes no entry in any books, whoever its customer is; None when it may make one."""
+    note, payment, invoice = fact.credit_note, fact.payment, fact.invoice
+    if fact.kind in ("payment_failed", "customer_changed", "subscription_changed"):
+        return fact.kind
+    if note is not None and note.settlement == "refund":
+        return "settled_by_refund"
+    amounts: list[int | None] = []
+    if note is not None:
+        amounts = [note.net_minor, note.tax_minor]
+    elif payment is not None:
+        amounts = [payment.amount_minor, payment.from_balance_minor]
+    elif fact.refund is not None:
+        amounts = [fact.refund.amount_minor]
+    elif invoice is not None:
+        amounts = [invoice.total_minor, *(line.amount_minor for line in invoice.lines)]
+        amounts += [tax.amount_minor for line in invoice.lines for tax in line.taxes]
+    return "amount_zero" if amounts and all(amount == 0 for amount in amounts) else None
 
 
 def _incomplete(fact: Fact) -> _Stopped:
@@ -298,9 +321,6 @@ def _book_credit_note(desk: _Desk, fact: Fact) -> None:
     if fact.credit_note is None:
         raise _incomplete(fact)
     note = fact.credit_note
-    if note.settlement == "refund":
-        desk.no_entry.append(NoEntry(fact.fact_id, "settled_by_refund"))
-        return
     journal = _SETTLEMENT_JOURNALS.get(note.settlement)
     if journal is None:
         detail = f"settlement {note.settlement} has no journal"
@@ -322,7 +342,7 @@ def _book_refund(desk: _Desk, fact: Fact, amount: int, note: CreditNote | None) 
     total = (Portion(amount),)
     if fact.document_kind == "charge":
         # Nothing was issued, so nothing was deferred and no tax is known.
-        amounts: _Amounts = {"total": total, "released": total, "unreleased": (), "tax": ()}
+        amounts: Amounts = {"total": total, "released": total, "unreleased": (), "tax": ()}
         desk.post(fact, "refunded", amounts, reference)
         return
     document = desk.issued()
@@ -365,52 +385,17 @@ def _taken(taken: Taken) -> dict[str, Sequence[Portion]]:
     return {"released": taken.released, "unreleased": taken.unreleased, "tax": taken.tax}
 
 
-def _lines(policy: Policy, journal: str, amounts: _Amounts) -> tuple[EntryLine, ...]:
-    """The journal's template with the amounts put in."""
-    return tuple(
-        _line(line.role, line.side, portion)
-        for line in policy.journals[journal]
-        for portion in amounts[line.amount]
-        if portion.amount_minor
-    )
-
-
-def _line(role: str, side: str, portion: Portion) -> EntryLine:
-    if portion.amount_minor < 0:
-        side = "credit" if side == "debit" else "debit"
-    of = portion.of
-    return EntryLine(
-        role=role,
-        side=side,
-        amount_minor=abs(portion.amount_minor),
-        tax=_command_tax(portion.tax, portion.amount_minor) if portion.tax else None,
-        product=of.line.product if of else None,
-        service_from=of.start.isoformat() if of and of.start else None,
-        service_to=of.end.isoformat() if of and of.end else None,
-    )
-
-
-def _command_tax(tax: LineTax, amount: int) -> CommandTax:
-    return CommandTax(
-        tax_code=tax.tax_code,
-        jurisdiction=tax.jurisdiction,
-        rate=tax.rate,
-        # The stated base belongs to the whole tax; a part of it has none.
-        base_minor=tax.base_minor if abs(amount) == tax.amount_minor else None,
-        inclusive=tax.inclusive,
-    )
-
-
 def _release(desk: _Desk, today: date) -> date | None:
     """Releases that are due, by the policy of the issue's day; answers the date of the next."""
     document = desk.document
     if document is None:
         return None
     policy = desk.template_policy(document.on, "revenue_released")
+    template = policy.journals["revenue_released"]
     rows = sorted(_rows(document), key=lambda found: (found[0], found[1].line.line_no))
     for on, line, amount in rows:
         if on < today:
-            lines = _lines(policy, "revenue_released", {"amount": (Portion(amount, line),)})
+            lines = fill(template, {"amount": (Portion(amount, line),)})
             desk.entries.append(
                 Entry(
                     document.fact.fact_id,

@@ -23,7 +23,7 @@ _DECIMALS_2: Final = """
     PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP
     TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XAD XCD XCG YER ZAR ZMW ZWG
 """
-# ISO 4217 List Three: withdrawn, but documents of earlier years are still billed and corrected in it.
+# ISO 4217 List Three: withdrawn, but documents of earlier years are still corrected in it.
 _WITHDRAWN_2: Final = "ANG BGN CUC HRK SLL STD VEF ZMK ZWL"
 
 EXPONENTS: Final[Mapping[str, int]] = {

@@ -11,18 +11,24 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Final
 
 from streamsync.core.money import is_currency
 from streamsync.core.records import PostingCommand, PostingLine, PostingTotals
 
-_NAMESPACE = uuid.UUID("5d9b2a0e-7a55-5f0a-9a43-2f5f1b0e8c11")
-_OPPOSITE = {"debit": "credit", "credit": "debit"}
+_NAMESPACE: Final = uuid.UUID("5d9b2a0e-7a55-5f0a-9a43-2f5f1b0e8c11")
+_OPPOSITE: Final = {"debit": "credit", "credit": "debit"}
+
+_Identity = tuple[str, tuple[tuple[str, str], ...], str | None, str | None]
 
 
 def _digest(parts: Iterable[str]) -> str:
-    # Lengths before the parts, so that no two lists of parts read alike.
-    text = "".join(f"{len(part)}:{part}" for part in parts)
-    return hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256()
+    for part in parts:
+        # Lengths before the parts, so that no two lists of parts read alike.
+        data = part.encode()
+        digest.update(len(data).to_bytes(4, "big") + data)
+    return digest.hexdigest()
 
 
 def idempotency_key(
@@ -41,24 +47,15 @@ def idempotency_key(
 
 
 def content_hash(lines: Sequence[PostingLine], currency: str) -> str:
-    """Accounting content: roles, sides, amounts and dimensions; accounts and dates are frozen by
-    acceptance and do not count. Nothing to book has one hash in every currency.
+    """SHA-256 of the accounting content: what each role, with its dimensions and tax, is moved by.
+
+    Dates, accounts and functional amounts belong to a revision and do not count, nor do the order
+    and number of lines. Nothing to book has one hash in every currency.
     """
-    if not lines:
-        return _digest(())
-    parts = [currency]
-    for line in lines:
-        dimensions = ",".join(f"{name}={line.dimensions[name]}" for name in sorted(line.dimensions))
-        tax = line.tax.tax_code or "" if line.tax else ""
-        parts += [
-            line.role,
-            line.side,
-            str(line.amount_minor),
-            str(line.functional_minor),
-            dimensions,
-            tax,
-        ]
-    return _digest(parts)
+    net = sorted(
+        ((*_sortable(_identity(line)), line.side, str(line.amount_minor)) for line in _net(lines)),
+    )
+    return _digest((currency, *(part for parts in net for part in parts)) if net else ())
 
 
 def command_id(key: str, revision: int, action: str) -> str:
@@ -67,8 +64,8 @@ def command_id(key: str, revision: int, action: str) -> str:
 
 
 def erp_key(key: str, revision: int, action: str) -> str:
-    """The unique key an ERP enforces: at most 40 characters."""
-    return f"{key}-{revision}-{action}"
+    """The unique key that an ERP enforces: at most 40 characters, and a person can read it."""
+    return f"{key}-{revision}{action[0]}"
 
 
 def totals(lines: Sequence[PostingLine]) -> PostingTotals:
@@ -102,31 +99,60 @@ def inverse_and_new(
 
 
 def delta(accepted: Sequence[PostingLine], new: Sequence[PostingLine]) -> tuple[PostingLine, ...]:
-    """Lines of an `adjust`: only what changes, netted by role, account, dimensions and tax."""
-    sums: dict[tuple[object, ...], tuple[PostingLine, int, int]] = {}
-    for line in (*invert(accepted), *new):
-        where = (
-            line.role,
-            line.account,
-            tuple(sorted(line.dimensions.items())),
-            line.tax.tax_code if line.tax else None,
-        )
-        first, amount, functional = sums.get(where, (line, 0, 0))
+    """Lines of an `adjust`: only what changes.
+
+    What was accepted froze its account: a difference in the same role goes to that account, so that
+    a new account mapping moves nothing that is already booked.
+    """
+    return net_lines((*invert(accepted), *new))
+
+
+def net_lines(lines: Sequence[PostingLine]) -> tuple[PostingLine, ...]:
+    """One line per role, dimensions and tax, numbered; the account is that of the first line."""
+    return _numbered(_net(lines))
+
+
+def _identity(line: PostingLine) -> _Identity:
+    tax = line.tax
+    return (
+        line.role,
+        tuple(sorted(line.dimensions.items())),
+        tax.tax_code if tax else None,
+        tax.jurisdiction if tax else None,
+    )
+
+
+def _sortable(identity: _Identity) -> tuple[str, ...]:
+    role, dimensions, tax_code, jurisdiction = identity
+    flat = [text for pair in dimensions for text in pair]
+    return (role, str(len(flat)), *flat, tax_code or "", jurisdiction or "")
+
+
+def _net(lines: Sequence[PostingLine]) -> list[PostingLine]:
+    sums: dict[_Identity, tuple[PostingLine, int, int]] = {}
+    for line in lines:
+        identity = _identity(line)
+        first, amount, functional = sums.get(identity, (line, 0, 0))
         sign = 1 if line.side == "debit" else -1
-        sums[where] = (
-            first,
-            amount + sign * line.amount_minor,
-            functional + sign * line.functional_minor,
-        )
-    return _numbered(
-        replace(
-            line,
-            side="debit" if amount > 0 or (amount == 0 and functional > 0) else "credit",
-            amount_minor=abs(amount),
-            functional_minor=abs(functional),
-        )
-        for line, amount, functional in sums.values()
-        if amount or functional
+        amount += sign * line.amount_minor
+        functional += sign * line.functional_minor
+        sums[identity] = (first, amount, functional)
+    net: list[PostingLine] = []
+    for first, amount, functional in sums.values():
+        if amount * functional >= 0:
+            net.append(_sided(first, amount, functional))
+        else:
+            # The rate changed so much that the two currencies move in opposite directions.
+            net += [_sided(first, amount, 0), _sided(first, 0, functional)]
+    return [line for line in net if line.amount_minor or line.functional_minor]
+
+
+def _sided(line: PostingLine, amount: int, functional: int) -> PostingLine:
+    return replace(
+        line,
+        side="debit" if amount > 0 or functional > 0 else "credit",
+        amount_minor=abs(amount),
+        functional_minor=abs(functional),
     )
 
 
@@ -136,12 +162,15 @@ def _numbered(lines: Iterable[PostingLine]) -> tuple[PostingLine, ...]:
 
 def check_command(command: PostingCommand) -> list[str]:
     """What is wrong with a command, as sentences; empty when it may be sent."""
-    wrong = []
+    wrong: list[str] = []
     made = totals(command.lines)
     if made != command.totals:
-        wrong.append(f"totals say {command.totals.debit_minor} debit, lines {made.debit_minor}")
+        wrong.append(f"the totals say {_shown(command.totals)}, the lines {_shown(made)}")
     if made.debit_minor != made.credit_minor:
-        wrong.append(f"unbalanced: debit {made.debit_minor}, credit {made.credit_minor}")
+        wrong.append(
+            f"unbalanced in {command.txn_currency}: debit {made.debit_minor}, "
+            f"credit {made.credit_minor}"
+        )
     if made.functional_debit_minor != made.functional_credit_minor:
         wrong.append(
             f"unbalanced in {command.functional_currency}: debit {made.functional_debit_minor}, "
@@ -151,14 +180,21 @@ def check_command(command: PostingCommand) -> list[str]:
         wrong.append("no lines")
     for currency in (command.txn_currency, command.functional_currency):
         if not is_currency(currency):
-            wrong.append(f"{currency!r} is not an ISO 4217 currency")
+            wrong.append(f'"{currency}" is not an ISO 4217 currency')
     if command.posting_date[:7] != command.period:
         wrong.append(f"posting date {command.posting_date} is not in period {command.period}")
     for line in command.lines:
         if line.amount_minor < 0 or line.functional_minor < 0:
             wrong.append(f"line {line.no}: amount below zero")
         if line.side not in _OPPOSITE:
-            wrong.append(f"line {line.no}: side {line.side!r} is neither debit nor credit")
+            wrong.append(f'line {line.no}: side "{line.side}" is neither debit nor credit')
         if not line.account:
-            wrong.append(f"line {line.no}: no ERP account")
+            wrong.append(f"line {line.no}: role {line.role} has no ERP account")
     return wrong
+
+
+def _shown(sums: PostingTotals) -> str:
+    return (
+        f"{sums.count} lines, debit {sums.debit_minor} ({sums.functional_debit_minor}), "
+        f"credit {sums.credit_minor} ({sums.functional_credit_minor})"
+    )
