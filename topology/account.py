@@ -58,8 +58,14 @@ def release_waiting(turn: Turn, account: str) -> None:
 
 
 def _status_without_place(fact: Fact, missing: Missing) -> Status:
+    """Facts wait for master data, but what books nothing in any books waits for nobody."""
+    payment, note = fact.payment, fact.credit_note
     if fact.kind == "payment_failed":
         return ("no_entry", "payment_failed", "")
+    if payment is not None and not payment.amount_minor and not payment.from_balance_minor:
+        return ("no_entry", "amount_zero", "")
+    if note is not None and note.settlement == "refund":
+        return ("no_entry", "settled_by_refund", "")
     return ("waiting", missing.reason, missing.detail)
 
 

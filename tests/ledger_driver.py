@@ -1,0 +1,199 @@
+"""The whole topology in memory for tests: feed webhooks, customers, ticks and answers by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from streamsync.contracts import Contracts
+from streamsync.core.company import Company
+from streamsync.core.records import (
+    Customer,
+    EchoLine,
+    ExceptionRecord,
+    PostingCommand,
+    PostingConfirmation,
+    PostingError,
+    RawWebhook,
+    Tick,
+    Totals,
+)
+from streamsync.engine.driver import Driver
+from streamsync.governance import load_company, reference_data
+from streamsync.sources import SOURCES
+from topology import build, ledger, topics
+from topology.offline import accepts
+from topology.rows import COUNT
+
+ACME = Path(__file__).parents[1] / "examples" / "acme"
+PARTITIONS = 4
+Answer = Callable[[PostingCommand], PostingConfirmation | None]
+
+
+def ms(text: str) -> int:
+    """Epoch milliseconds of an ISO time in UTC."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1000
+
+
+class Books:
+    """Acme's books over the in-memory driver; the ERP answers as the test says."""
+
+    def __init__(
+        self,
+        *,
+        seed: int | None = None,
+        redeliver: bool = False,
+        company: Company | None = None,
+        partitions: int = PARTITIONS,
+    ) -> None:
+        self.contracts = Contracts.in_memory()
+        self.company = company or load_company(ACME)
+        topology = build(self.contracts, tenant="acme", partitions=partitions, app_id="books")
+        self.driver = Driver(topology, seed=seed, redeliver=redeliver)
+        self.answered: set[str] = set()
+        self.ticks = 0
+        self.publish(reference_data(self.company, 0, "test", None))
+        self.driver.run()
+
+    def publish(self, record: object) -> None:
+        self.driver.produce(topics.CONTROL, None, self.contracts.encode(record))
+
+    def customer(self, name: str, country: str = "US", version: int = 1) -> None:
+        record = Customer(
+            tenant="acme",
+            account=f"acme/stripe/{name}",
+            party=f"P-{name}",
+            country=country,
+            version=version,
+            deleted=False,
+            published_by="crm",
+        )
+        self.feed(topics.CUSTOMERS, record.account, record)
+
+    def webhook(self, body: bytes | Mapping[str, Any]) -> None:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        record = RawWebhook(
+            tenant="acme",
+            source="stripe",
+            source_kind="stripe",
+            body=raw,
+            content_type="application/json",
+            content_hash=hashlib.sha256(raw).hexdigest(),
+            received_at_ms=0,
+        )
+        # Keyed like the ingress keys it: one account's webhooks keep their order.
+        key = SOURCES["stripe"].account_hint(raw) or record.content_hash
+        self.feed(topics.BILLING_WEBHOOKS, key, record)
+
+    def feed(self, topic: str, key: str, record: object) -> None:
+        self.driver.produce(topic, key.encode(), self.contracts.encode(record))
+
+    def tick(self, time: str) -> None:
+        self.publish(Tick(number=self.ticks, time_ms=ms(time), leader="test"))
+        self.ticks += 1
+
+    def confirm(self, confirmation: PostingConfirmation) -> None:
+        self.feed(topics.POSTING_CONFIRMATIONS, confirmation.account or "", confirmation)
+
+    def run(self, answer: Answer | None = None) -> None:
+        """Until nothing moves; the ERP accepts everything, or answers as told (None: silence)."""
+        choose = answer or (lambda command: accepts(command, f"doc-{command.command_id}"))
+        while True:
+            self.driver.run()
+            fresh = [made for made in self.commands() if made.command_id not in self.answered]
+            if not fresh:
+                return
+            for command in fresh:
+                self.answered.add(command.command_id)
+                told = choose(command)
+                if told is not None:
+                    self.confirm(told)
+
+    def _read(self, name: str) -> list[Any]:
+        found = self.driver.outputs(name) if name in self.driver.topics() else []
+        return [self.contracts.decode(record.value) for record in found if record.value]
+
+    def commands(self) -> list[PostingCommand]:
+        names = [
+            name
+            for name in self.driver.topics()
+            if name.startswith(topics.POSTING_COMMANDS_PREFIX)
+        ]
+        return [command for name in names for command in self._read(name)]
+
+    def exceptions(self) -> dict[tuple[str, str], ExceptionRecord]:
+        """Latest state of each exception, by (code, document or account)."""
+        latest: dict[tuple[str, str], ExceptionRecord] = {}
+        for record in self._read(topics.EXCEPTIONS):
+            latest[record.code, record.exception_id] = record
+        return latest
+
+    def open_codes(self) -> list[str]:
+        return sorted(one.code for one in self.exceptions().values() if one.state == "detected")
+
+    def totals(self, entity: str) -> Totals:
+        return [book for book in self._read(topics.TOTALS) if book.entity == entity][-1]
+
+    def dead_letters(self) -> list[Any]:
+        return self._read(topics.DEAD_LETTERS)
+
+    def counts(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for partition in range(self.driver.partitions(ledger.LANE)):
+            for name, count in self.driver.shard(ledger.LANE, partition).scan(COUNT):
+                counts[name] = counts.get(name, 0) + count
+        return {name: count for name, count in counts.items() if count}
+
+    def balances(self) -> dict[tuple[str, str], int]:
+        """(entity, role) to debit minus credit over all commands."""
+        found: dict[tuple[str, str], int] = {}
+        for command in self.commands():
+            for line in command.lines:
+                where = (command.entity, line.role)
+                sign = 1 if line.side == "debit" else -1
+                found[where] = found.get(where, 0) + sign * line.amount_minor
+        return {where: amount for where, amount in sorted(found.items()) if amount}
+
+
+def rejects(command: PostingCommand) -> PostingConfirmation:
+    """The ERP refuses for good."""
+    error = PostingError(
+        canonical_code="ACCOUNT_INVALID",
+        native_code="ACCOUNT_BLOCKED",
+        message="account is blocked",
+        retryable=False,
+    )
+    return replace(
+        accepts(command, ""),
+        status="rejected",
+        erp_document_id=None,
+        erp_document_number=None,
+        totals=None,
+        lines_echo=(),
+        error=error,
+        confirmation_id=f"{command.command_id}:rejected",
+    )
+
+
+def alters(command: PostingCommand, by_minor: int) -> PostingConfirmation:
+    """The ERP books a larger amount on the first debit and the first credit, still balanced."""
+    changed, done = [], set()
+    for line in command.lines:
+        first = line.side not in done
+        done.add(line.side)
+        amount = line.amount_minor + (by_minor if first else 0)
+        changed.append(
+            EchoLine(no=line.no, account=line.account, side=line.side, amount_minor=amount)
+        )
+    totals = replace(
+        command.totals,
+        debit_minor=command.totals.debit_minor + by_minor,
+        credit_minor=command.totals.credit_minor + by_minor,
+    )
+    told = accepts(command, f"doc-{command.command_id}")
+    return replace(told, totals=totals, lines_echo=tuple(changed))
