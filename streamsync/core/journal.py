@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from streamsync.core.books import Books, Entry, NoEntry, Refused, Waiting
 from streamsync.core.calendar import local_date, period_of
 from streamsync.core.company import Policy
 from streamsync.core.document import (
@@ -31,61 +32,6 @@ from streamsync.core.document import (
 from streamsync.core.facts import CreditNote, Fact
 from streamsync.core.money import is_currency
 from streamsync.core.template import Amounts, EntryLine, fill
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One balanced entry; its identity is fact, purpose, part and natural period."""
-
-    fact_id: str
-    purpose: str
-    part: str
-    natural_period: str
-    date: date
-    currency: str
-    lines: tuple[EntryLine, ...]
-    gateway_reference: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A fact that cannot be booked yet."""
-
-    fact_id: str
-    reason: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class NoEntry:
-    """A fact that is understood and books nothing."""
-
-    fact_id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A fact that breaks a rule."""
-
-    fact_id: str
-    reason: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """What a document should have in the books, and what becomes of each of its facts.
-
-    `next_release`: date of the earliest release that is not due yet.
-    """
-
-    entries: tuple[Entry, ...]
-    waiting: tuple[Waiting, ...]
-    no_entry: tuple[NoEntry, ...]
-    refused: tuple[Refused, ...]
-    next_release: date | None
-
 
 __all__ = [
     "Books",
@@ -156,11 +102,11 @@ class _Desk:
         self, fact: Fact, journal: str, amounts: Amounts, reference: str | None = None
     ) -> None:
         """One entry of a fact at its own date, unless all its amounts are zero."""
-        on = local_date(fact.occurred_at_ms, self.zone)
-        lines = fill(self.template_policy(on, journal).journals[journal], amounts)
-        if not lines:
+        if not any(part.amount_minor for parts in amounts.values() for part in parts):
             self.no_entry.append(NoEntry(fact.fact_id, "amount_zero"))
             return
+        on = local_date(fact.occurred_at_ms, self.zone)
+        lines = fill(self.template_policy(on, journal).journals[journal], amounts)
         self.entries.append(
             Entry(
                 fact.fact_id,
@@ -245,7 +191,7 @@ def _book_fact(
 
 
 def books_nothing(fact: Fact) -> str | None:
-    """Why a fact makes no entry in any books, whoever its customer is; None when it may make one."""
+    """Why a fact makes no entry in any books, whoever its customer is; None: it may make one."""
     note, payment, invoice = fact.credit_note, fact.payment, fact.invoice
     if fact.kind in ("payment_failed", "customer_changed", "subscription_changed"):
         return fact.kind

@@ -1,123 +1,222 @@
 """Every reason a record can be refused, wait or mismatch, with its owner and the way back.
 
-Problem: a reason that nobody owns is never resolved. How: one closed table from code to the sentence
-a person reads, who acts, and what ends it; ERP error codes say whether the same command may be sent
-again. Codes stay strings in contracts, so that the table may grow.
+Problem: a reason that nobody owns is never resolved. How: one closed table from code to the
+sentence a person reads, who acts, what ends it, and whether doing the same again may succeed. ERP
+errors and the classes of source records are closed sets too. In contracts all of them are strings,
+so that the tables may grow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
+
+
+class Owner(StrEnum):
+    """Who acts."""
+
+    FINANCE = "finance"
+    BILLING = "billing"
+    IT = "it"
+
+
+class SourceClass(StrEnum):
+    """What became of a source record: exactly one class, the strongest of its facts, in order."""
+
+    REJECTED = "rejected"
+    WAITING = "waiting"
+    POSTED = "posted"
+    NO_ENTRY = "no_entry"
+    IGNORED = "ignored"
+    UNKNOWN = "unknown"
+    DUPLICATE = "duplicate"
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A code's sentence, its owner (finance, billing or it) and what ends it."""
+    """`retryable`: the same record may succeed later, without being corrected."""
 
     sentence: str
-    owner: str
+    owner: Owner
     way_back: str
+    retryable: bool
 
 
-_CORRECT = "correct it in the billing system; the corrected event is taken up by itself"
-_RELEASED = "released by itself when it arrives"
-_UPGRADE = "redrive the kept record after an upgrade"
-_REVIEW = "review both sides, then repost or accept"
+_CORRECT: Final = "correct it in the billing system; the corrected event is taken up by itself"
+_ARRIVES: Final = "released by itself when it arrives"
+_APPLY: Final = "add the rule and apply the company folder"
+_UPGRADE: Final = "redrive the kept record after an upgrade"
+_REVIEW: Final = "review both sides, then repost or accept"
+_WRITER: Final = "stop its writer, then redrive what is good"
+_NOTHING: Final = "nothing to do"
+
+
+def _wrong(sentence: str) -> Reason:
+    return Reason(sentence, Owner.BILLING, _CORRECT, retryable=False)
+
+
+def _finance(sentence: str, way_back: str, retryable: bool = False) -> Reason:
+    return Reason(sentence, Owner.FINANCE, way_back, retryable)
+
+
+def _it(sentence: str, way_back: str, retryable: bool = False) -> Reason:
+    return Reason(sentence, Owner.IT, way_back, retryable)
+
+
+def _fine(sentence: str) -> Reason:
+    return Reason(sentence, Owner.BILLING, _NOTHING, retryable=False)
+
+
+# The payload, or the figures of a fact, are wrong.
+_PAYLOAD: Final = {
+    "amount_missing": _wrong("an amount is missing"),
+    "amount_negative": _wrong("an amount is below zero"),
+    "amount_not_integer": _wrong("an amount is no integer of minor units"),
+    "amount_out_of_range": _wrong("an amount is beyond what the books can hold"),
+    "credit_note_settlement_missing": _wrong("a credit note does not say how it is settled"),
+    "currency_differs": _wrong("a part has another currency than its document"),
+    "currency_unknown": _wrong("the currency is not in ISO 4217"),
+    "discount_exceeds_line": _wrong("a discount is larger than its line"),
+    "document_tax_mismatch": _wrong("the taxes of the lines do not add up to the tax"),
+    "document_total_mismatch": _wrong("the lines do not add up to the total"),
+    "fact_incomplete": _wrong("a fact comes without its figures"),
+    "field_missing": _wrong("a field is missing"),
+    "field_type_wrong": _wrong("a field has the wrong type"),
+    "line_repeated": _wrong("a line appears twice"),
+    "payload_key_repeated": _wrong("a JSON key appears twice"),
+    "payload_not_json": _wrong("the payload is not JSON"),
+    "payload_number_invalid": _wrong("a number is not finite or too long"),
+    "payload_too_deep": _wrong("the payload is nested too deep"),
+    "period_end_before_start": _wrong("a service period ends before it starts"),
+    "refund_total_mismatch": _wrong("the refunds do not add up to their sum"),
+    "tax_negative": _wrong("a tax is against the direction of its line"),
+}
+# A fact contradicts what is known, or asks for what no rule covers.
+_BOOKS: Final = {
+    "credit_exceeds_document": _finance(
+        "a credit is larger than what is left of its document", _CORRECT
+    ),
+    "credit_note_settlement_mixed": _finance(
+        "a credit note is settled in several ways at once", "book it by hand"
+    ),
+    "credit_note_settlement_unsupported": _finance(
+        "no journal covers the way a credit note is settled", "book it by hand"
+    ),
+    "document_direction_wrong": _finance(
+        "a document in the customer's favour cannot be voided or lost", _CORRECT
+    ),
+    "fact_conflict": _finance("a fact is told again with other figures", _REVIEW),
+    "fact_kind_unknown": _it("the kind of a fact is not handled yet", _UPGRADE, True),
+}
+# Something else has to arrive first.
+_WAITING: Final = {
+    "account_not_named": Reason("the payload names no account", Owner.BILLING, _ARRIVES, True),
+    "account_unmapped": _finance("an account role has no ERP account", _APPLY, True),
+    "company_not_applied": _it("the tenant has no rules in force", "apply its folder", True),
+    "customer_not_found": _finance("the customer is unknown", _ARRIVES, True),
+    "entity_unmapped": _finance("no rule gives a legal entity", _APPLY, True),
+    "fx_rate_not_found": _finance("no exchange rate is known", _ARRIVES, True),
+    "invoice_not_issued": Reason("the invoice's issue is not seen", Owner.BILLING, _ARRIVES, True),
+    "lines_truncated": _it("the payload holds only some of the lines", _ARRIVES, True),
+    "policy_not_found": _finance("no accounting policy is in force", _APPLY, True),
+}
+# Understood, and nothing to book; or not handled.
+_NO_ENTRY: Final = {
+    "amount_zero": _fine("the amount is zero"),
+    "customer_changed": _fine("a customer's state"),
+    "customer_state_only": _fine("a customer's state"),
+    "no_entry_due": _fine("nothing to book"),
+    "payment_failed": _fine("a failed payment moves nothing"),
+    "settled_by_refund": _fine("the refund books this credit note"),
+    "subscription_changed": _fine("a subscription's state"),
+    "subscription_state_only": _fine("a subscription's state"),
+    "type_cannot_touch_books": _fine("a type of event that cannot touch the books"),
+    "api_version_unknown": _it("the API version is not handled yet", _UPGRADE, True),
+    "type_not_handled": _it("the event type is not handled yet", _UPGRADE, True),
+    "type_unknown": _it("the event type is unknown", _UPGRADE, True),
+}
+# A record that a lane cannot take.
+_RECORD: Final = {
+    "not_framed": _it("a value is not framed as a contract", _WRITER),
+    "posting_invalid": _it("a command failed validation", "correct the rules and apply", True),
+    "record_malformed": _it("a value does not fit its schema", _WRITER),
+    "record_unexpected": _it("a record does not belong on its topic", _WRITER),
+    "schema_unknown": _it("the schema of a value is unknown", _UPGRADE, True),
+    "source_unknown": _it("no such billing source is installed", _UPGRADE, True),
+    "tick_backwards": _it("a tick's time is before the last one", "correct the clock"),
+    "tick_gap": _it("a tick's number is not the next one", "publish the ticks between", True),
+    "value_missing": _it("a record has no value", _WRITER),
+}
+# Commands against the ERP, and totals.
+_MISMATCHES: Final = {
+    "M01": _it("no confirmation by the deadline", "confirmed late, or looked up", True),
+    "M02": _finance("the ERP rejected the posting", "correct the cause and repost", True),
+    "M03": _finance("two ERP documents for one key", "reverse one of them in the ERP"),
+    "M04": _finance("the ERP booked another amount", _REVIEW),
+    "M05": _finance("the ERP booked another currency", _REVIEW),
+    "M06": _finance("the ERP booked another period", _REVIEW),
+    "M07": _finance("the ERP booked another account", _REVIEW),
+    "M08": _finance("the ERP booked another dimension", _REVIEW),
+    "M09": _finance("the ERP booked another entity", _REVIEW),
+    "M10": _it("a confirmation that no command asked for", _REVIEW),
+    "M11": _it("a confirmation came after its deadline", "nothing to do: M01 is cleared"),
+    "M12": _finance("a posted document was edited in the ERP", _REVIEW),
+    "M13": _finance("an event has no posting and no decision", "resolve what it waits for", True),
+    "M14": _it("a revision that was never sent is confirmed", _REVIEW),
+    "M15": _finance("the ERP added a line", _REVIEW),
+    "M16": _finance("a control total differs", _REVIEW),
+    "M17": _finance("the deferred revenue roll-forward differs", _REVIEW),
+    "M18": _finance("the receivables roll-forward differs", _REVIEW),
+    "M19": _finance("a trial balance or intercompany pair differs", _REVIEW),
+    "M20": _finance("the ERP used another exchange rate", _REVIEW),
+}
 
 REASONS: Final[Mapping[str, Reason]] = {
-    "account_not_named": Reason("the payload names no billing account", "billing", _RELEASED),
-    "account_unmapped": Reason(
-        "an account role has no ERP account", "finance", "add the rule and apply"
-    ),
-    "amount_missing": Reason("an amount is missing", "billing", _CORRECT),
-    "amount_negative": Reason("an amount is below zero", "billing", _CORRECT),
-    "amount_not_integer": Reason("an amount is no integer of minor units", "billing", _CORRECT),
-    "amount_out_of_range": Reason("an amount is beyond 64 bits", "billing", _CORRECT),
-    "api_version_unknown": Reason("the API version is not handled yet", "it", _UPGRADE),
-    "company_not_applied": Reason("the tenant has no rules in force", "it", "apply its folder"),
-    "credit_exceeds_document": Reason(
-        "a credit is larger than what is left of its document", "finance", _CORRECT
-    ),
-    "credit_note_settlement_missing": Reason(
-        "a credit note does not say how it is settled", "billing", _CORRECT
-    ),
-    "credit_note_settlement_mixed": Reason(
-        "a credit note is settled in several ways at once", "finance", _CORRECT
-    ),
-    "currency_differs": Reason("a part has another currency than its document", "billing", _CORRECT),
-    "currency_unknown": Reason("the currency is not in ISO 4217", "billing", _CORRECT),
-    "customer_not_found": Reason("the customer is unknown", "finance", _RELEASED),
-    "discount_exceeds_line": Reason("a discount is larger than its line", "billing", _CORRECT),
-    "document_tax_mismatch": Reason("line taxes do not add up to the tax", "billing", _CORRECT),
-    "document_total_mismatch": Reason("lines do not add up to the total", "billing", _CORRECT),
-    "entity_unmapped": Reason("no rule gives a legal entity", "finance", "add the rule and apply"),
-    "fact_conflict": Reason("a fact is told again with other figures", "finance", _REVIEW),
-    "field_missing": Reason("a field is missing", "billing", _CORRECT),
-    "field_type_wrong": Reason("a field has the wrong type", "billing", _CORRECT),
-    "fx_rate_not_found": Reason("no exchange rate is known", "finance", _RELEASED),
-    "invoice_not_issued": Reason("the invoice has not been seen finalised", "billing", _RELEASED),
-    "line_repeated": Reason("a line appears twice", "billing", _CORRECT),
-    "lines_truncated": Reason("the payload holds only part of the lines", "it", _RELEASED),
-    "not_framed": Reason("a value is not framed as a contract", "it", _UPGRADE),
-    "payload_key_repeated": Reason("a JSON key appears twice", "billing", _CORRECT),
-    "payload_not_json": Reason("the payload is not JSON", "billing", _CORRECT),
-    "payload_number_invalid": Reason("a number is not finite or too long", "billing", _CORRECT),
-    "payload_too_deep": Reason("the payload is nested too deep", "billing", _CORRECT),
-    "payment_missing": Reason("a payment has no figures", "billing", _CORRECT),
-    "period_end_before_start": Reason("a service period ends before it starts", "billing", _CORRECT),
-    "policy_not_found": Reason("no accounting policy is in force", "finance", "apply a policy"),
-    "posting_invalid": Reason("a command failed validation", "it", "correct the rules and apply"),
-    "record_malformed": Reason("a value does not fit its schema", "it", _UPGRADE),
-    "record_unexpected": Reason("a record does not belong on its topic", "it", "stop its writer"),
-    "refund_total_mismatch": Reason("refunds do not add up to their sum", "billing", _CORRECT),
-    "schema_unknown": Reason("the schema of a value is unknown", "it", _UPGRADE),
-    "settlement_not_supported": Reason("the settlement is not handled yet", "it", _UPGRADE),
-    "source_unknown": Reason("no such billing source is installed", "it", _UPGRADE),
-    "tax_negative": Reason("a tax is below zero", "billing", _CORRECT),
-    "tick_backwards": Reason("a tick's time is before the last one", "it", "correct the clock"),
-    "tick_gap": Reason("a tick's number is not the next one", "it", "publish the ticks between"),
-    "type_not_handled": Reason("the event type is not handled yet", "it", _UPGRADE),
-    "type_unknown": Reason("the event type is unknown", "it", _UPGRADE),
-    "value_missing": Reason("a record has no value", "it", "stop its writer"),
-    "M01": Reason("no confirmation by the deadline", "it", "confirmed late, or looked up"),
-    "M02": Reason("the ERP rejected the posting", "finance", "correct and repost"),
-    "M03": Reason("two ERP documents for one key", "finance", "reverse one in the ERP"),
-    "M04": Reason("the ERP booked another amount", "finance", _REVIEW),
-    "M05": Reason("the ERP booked another currency", "finance", _REVIEW),
-    "M06": Reason("the ERP booked another period", "finance", _REVIEW),
-    "M07": Reason("the ERP booked another account", "finance", _REVIEW),
-    "M09": Reason("the ERP booked another entity", "finance", _REVIEW),
-    "M10": Reason("a confirmation that no command asked for", "it", _REVIEW),
-    "M11": Reason("a confirmation came after its deadline", "it", "nothing: M01 is cleared"),
-    "M14": Reason("a revision that was never sent is confirmed", "it", _REVIEW),
-    "M15": Reason("the ERP added a line", "finance", _REVIEW),
-}
-
-# Canonical ERP error codes: may the same command be sent again?
-_RETRYABLE: Final[Mapping[str, bool]] = {
-    "UNBALANCED": False,
-    "PERIOD_CLOSED": False,
-    "ACCOUNT_INVALID": False,
-    "DIMENSION_MISSING": False,
-    "CUSTOMER_UNKNOWN": False,
-    "CURRENCY_INVALID": False,
-    "RATE_MISSING": False,
-    "DUPLICATE": False,
-    "RATE_LIMITED": True,
-    "AUTH": True,
-    "UNAVAILABLE": True,
-    "UNKNOWN_OUTCOME": True,
+    **_PAYLOAD,
+    **_BOOKS,
+    **_WAITING,
+    **_NO_ENTRY,
+    **_RECORD,
+    **_MISMATCHES,
 }
 
 
-def owner_of(code: str) -> str:
-    """Who acts on this code; IT where the code is not in the table."""
+class ErpError(StrEnum):
+    """Canonical codes of what an ERP or the way to it answered."""
+
+    UNBALANCED = "UNBALANCED"
+    PERIOD_CLOSED = "PERIOD_CLOSED"
+    ACCOUNT_INVALID = "ACCOUNT_INVALID"
+    DIMENSION_MISSING = "DIMENSION_MISSING"
+    CUSTOMER_UNKNOWN = "CUSTOMER_UNKNOWN"
+    CURRENCY_INVALID = "CURRENCY_INVALID"
+    RATE_MISSING = "RATE_MISSING"
+    DUPLICATE = "DUPLICATE"
+    RATE_LIMITED = "RATE_LIMITED"
+    AUTH = "AUTH"
+    UNAVAILABLE = "UNAVAILABLE"
+    UNKNOWN_OUTCOME = "UNKNOWN_OUTCOME"
+
+
+_TRANSIENT: Final = frozenset(
+    (ErpError.RATE_LIMITED, ErpError.AUTH, ErpError.UNAVAILABLE, ErpError.UNKNOWN_OUTCOME)
+)
+
+
+def owner_of(code: str) -> Owner:
+    """Who acts on this code; IT where the code is not in the table, which is a fault of ours."""
     reason = REASONS.get(code)
-    return reason.owner if reason is not None else "it"
+    return reason.owner if reason is not None else Owner.IT
 
 
-def is_retryable(canonical_code: str) -> bool:
-    """Whether an ERP error ends the attempt only; UNKNOWN_OUTCOME is looked up first."""
-    return _RETRYABLE[canonical_code]
+def strongest(classes: Iterable[SourceClass]) -> SourceClass:
+    """The class of a source record that holds facts of these classes."""
+    order = list(SourceClass)
+    return min(classes, key=order.index)
+
+
+def transient(code: ErpError) -> bool:
+    """Whether an ERP error ends only the attempt; after UNKNOWN_OUTCOME a look-up comes first."""
+    return code in _TRANSIENT

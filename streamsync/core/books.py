@@ -1,0 +1,66 @@
+"""What a document should have in the books, as values.
+
+Problem: whoever computes the books and whoever posts them must mean the same. How: entries with the
+four parts of their identity, and one outcome for each fact that made none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from streamsync.core.template import EntryLine
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One balanced entry; its identity is fact, purpose, part and natural period."""
+
+    fact_id: str
+    purpose: str
+    part: str
+    natural_period: str
+    date: date
+    currency: str
+    lines: tuple[EntryLine, ...]
+    gateway_reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A fact that cannot be booked yet."""
+
+    fact_id: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoEntry:
+    """A fact that is understood and books nothing."""
+
+    fact_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A fact that breaks a rule."""
+
+    fact_id: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What a document should have in the books, and what becomes of each of its facts.
+
+    `next_release`: date of the earliest release that is not due yet.
+    """
+
+    entries: tuple[Entry, ...]
+    waiting: tuple[Waiting, ...]
+    no_entry: tuple[NoEntry, ...]
+    refused: tuple[Refused, ...]
+    next_release: date | None
