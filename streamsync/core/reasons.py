@@ -205,10 +205,10 @@ _TRANSIENT: Final = frozenset(
 )
 
 
-def owner_of(code: str) -> Owner:
+def owner_of(code: str) -> str:
     """Who acts on this code; IT where the code is not in the table, which is a fault of ours."""
     reason = REASONS.get(code)
-    return reason.owner if reason is not None else Owner.IT
+    return (reason.owner if reason is not None else Owner.IT).value
 
 
 def strongest(classes: Iterable[SourceClass]) -> SourceClass:
