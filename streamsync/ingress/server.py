@@ -195,7 +195,8 @@ class Ingress:
 
 
 def _check_headers(request: web.Request) -> None:
-    if request.content_type != "application/json" or (request.charset or "utf-8") != "utf-8":
+    charset = (request.charset or "utf-8").lower()
+    if request.content_type != "application/json" or charset != "utf-8":
         raise _Refused(415, "content_type_wrong", "Send application/json in UTF-8.")
     if request.headers.get("Content-Encoding", "identity") != "identity":
         # A small compressed body can unpack to gigabytes, and the signature is over plain bytes.
