@@ -24,6 +24,33 @@ log = logging.getLogger(__name__)
 # An open transaction holds back every reader of the partitions that it touches.
 TRANSACTION_TIMEOUT_MS = 10_000
 ADMIN_TIMEOUT_S = 15.0
+_QUIET_S = 10.0
+
+
+class _Quiet(logging.Filter):
+    """Lets one line of a kind through every ten seconds.
+
+    While no broker answers, each of dozens of clients reports each attempt.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = str(record.args[0]) if isinstance(record.args, tuple) and record.args else ""
+        now = time.monotonic()
+        if now - self._last.get(kind, -_QUIET_S) < _QUIET_S:
+            return False
+        self._last[kind] = now
+        return True
+
+
+def _client_log() -> logging.Logger:
+    client_log = logging.getLogger(f"{__name__}.librdkafka")
+    if not client_log.filters:
+        client_log.addFilter(_Quiet())
+    return client_log
 
 
 class TopicError(Exception):
@@ -58,7 +85,7 @@ class Cluster:
         if transactional_id is not None:
             settings["transactional.id"] = transactional_id
             settings["transaction.timeout.ms"] = TRANSACTION_TIMEOUT_MS
-        return Producer(settings, logger=log)
+        return Producer(settings, logger=_client_log())
 
     def consumer(self, group_id: str) -> Consumer:
         """A consumer for assigned partitions that tells where each of them ends."""
@@ -74,7 +101,7 @@ class Cluster:
             "fetch.message.max.bytes": 8 << 20,
             "fetch.wait.max.ms": 10,
         }
-        return Consumer(settings, logger=log)
+        return Consumer(settings, logger=_client_log())
 
     def admin(self) -> AdminClient:
         # Its short life makes librdkafka report unread events of its own, at log level 6.

@@ -107,7 +107,7 @@ class Driver:
 
     def position(self, lane: str, partition: int) -> int:
         """The offset that the lane reads next."""
-        return self._durable[lane, partition].position or 0
+        return self._durable[lane, partition].position
 
     def stored_rows(self, lane: str, partition: int) -> dict[bytes, bytes]:
         """Every committed row as bytes, to compare two runs."""
@@ -160,7 +160,7 @@ class Driver:
 
     def _unread(self, seat: tuple[str, int]) -> bool:
         log = self._topics.of(self.topology.lane(seat[0]).source)[seat[1]]
-        return bool(log.records) and log.records[-1].offset >= (self._seats[seat].position or 0)
+        return bool(log.records) and log.records[-1].offset >= self._seats[seat].position
 
     def _recover(self) -> None:
         """Bring every disk up to its changelog, and start every seat at the marker."""
@@ -174,7 +174,7 @@ class Driver:
     def _run_batch(self, name: str, partition: int) -> None:
         work = self._seats[name, partition]
         log = self._topics.of(work.lane.source)[partition]
-        start = log.start_of(work.position or 0)
+        start = log.start_of(work.position)
         size = self._batch_max
         if self._random is not None:
             size = self._random.randint(1, size)

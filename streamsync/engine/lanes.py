@@ -41,8 +41,8 @@ CHANGELOG_CONFIG = {
 class Group(Protocol):
     """What lanes ask of the Faust consumer."""
 
-    async def seek_lane(self, topic: str, partition: int, position: int) -> int:
-        """Read on at a position; gives the number of the first fetch that will do so."""
+    async def seek_seats(self, seats: Mapping[tuple[str, int], Seat]) -> None:
+        """Read on where these seats (by topic and partition) want to, leaving no hole."""
 
     async def set_fetching(self, topic: str, partition: int, fetching: bool) -> None: ...
 
@@ -143,11 +143,8 @@ class LaneRuntime:
     async def recover_again(self, partition: int) -> Ground:
         return (await self._recover_in_thread([partition]))[partition]
 
-    async def seek(self, partition: int, position: int) -> None:
-        floor = await self._lanes.group.seek_lane(self.spec.source, partition, position)
-        seat = self.seats.get(partition)
-        if seat is not None:
-            seat.fetch_floor = floor
+    async def seek(self, seat: Seat) -> None:
+        await self._lanes.group.seek_seats({(self.spec.source, seat.partition): seat})
 
     async def set_fetching(self, partition: int, fetching: bool) -> None:
         await self._lanes.group.set_fetching(self.spec.source, partition, fetching)
@@ -256,9 +253,10 @@ class Lanes:
                     rest[tp] = fetched
                 continue
             seat = lane.seats.get(tp.partition)
-            if seat is None or seat.state is not SeatState.ACTIVE:
+            if seat is None:
                 continue
-            if fetch_number < seat.fetch_floor:
+            if seat.state is not SeatState.ACTIVE or fetch_number < seat.fetch_floor:
+                seat.dropped += 1
                 self._seek_again(lane, seat)
                 continue
             seat.offer(
@@ -271,11 +269,10 @@ class Lanes:
 
     def _seek_again(self, lane: LaneRuntime, seat: Seat) -> None:
         """A fetch from before a seek came after it: what it skipped must be read again."""
-        position = seat.resume_position
-        if position is None:
-            return
+        if seat.state is not SeatState.ACTIVE or seat.fetch_floor == UNTIL_SEEK:
+            return  # a seek is under way, or will be
         seat.fetch_floor = UNTIL_SEEK
-        task = asyncio.get_running_loop().create_task(lane.seek(seat.partition, position))
+        task = asyncio.get_running_loop().create_task(lane.seek(seat))
         self._seeking.add(task)
         task.add_done_callback(self._seeking.discard)
 

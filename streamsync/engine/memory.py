@@ -73,7 +73,7 @@ class Durable:
 
     changelog: dict[bytes, tuple[int, bytes | None]] = field(default_factory=dict)
     changelog_end: int = 0
-    position: int | None = None
+    position: int = 0
     disk: MemoryRows = field(default_factory=MemoryRows)
     disk_end: int = 0
 
@@ -93,7 +93,7 @@ class MemoryPort:
         self._durable = durable
         self._staged: list[tuple[Output, int]] = []
         self._rows: list[tuple[bytes, bytes | None]] = []
-        self._position: int | None = None
+        self._position = 0
 
     def loop_back(self, records: Sequence[tuple[Output, int]]) -> None:
         for output, timestamp_ms in records:

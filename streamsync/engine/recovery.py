@@ -62,7 +62,7 @@ class Recovered:
     """A partition ready to work: nobody else can write for it, and its rows are complete."""
 
     producer: Producer
-    position: int | None
+    position: int
     changelog_rows: int
 
 
@@ -153,7 +153,8 @@ class _Reading:
         self.plan = plan
         self.cancelled = cancelled
         self.consumer: Consumer = cluster.consumer(f"{plan.app_id}-recovery")
-        self.position: dict[int, int | None] = {}
+        self.position: dict[int, int] = {}
+        self._marked: dict[int, int | None] = {}
         self.rows_read = dict.fromkeys(plan.partitions, 0)
         # Complete transactions, not yet on disk, and rows that still wait for their marker.
         self._complete: dict[int, dict[bytes, bytes | None]] = {p: {} for p in plan.partitions}
@@ -184,7 +185,7 @@ class _Reading:
                 log.info("Lane %s recovers: %d rows.", plan.lane, sum(self.rows_read.values()))
         for partition in plan.partitions:
             self._write(partition)
-            self._check_source(partition)
+            self.position[partition] = self._source_position(partition)
 
     def _start(self, partition: int) -> int:
         """Step 4: where to read on, or from the start when the database doesn't fit."""
@@ -206,9 +207,9 @@ class _Reading:
             offset = None
         if offset is None:
             plan.disk.bind(partition, plan.changelog_id)
-            self.position[partition] = None
+            self._marked[partition] = None
             return int(low)
-        self.position[partition] = stored.position
+        self._marked[partition] = stored.position
         return offset + 1
 
     def _take(self, message: Message) -> None:
@@ -221,27 +222,31 @@ class _Reading:
         complete = self._complete[partition]
         complete.update(self._waiting[partition])
         self._waiting[partition] = {}
-        self.position[partition] = int(message.value() or b"0")
+        self._marked[partition] = int(message.value() or b"0")
         self._marker_offset[partition] = message.offset() or 0
         if len(complete) > _ROWS_PER_WRITE:
             self._write(partition)
 
     def _write(self, partition: int) -> None:
         offset = self._marker_offset.pop(partition, None)
-        position = self.position[partition]
+        position = self._marked[partition]
         if offset is None or position is None:
             return
         rows = list(self._complete[partition].items())
         self.plan.disk.write(partition, rows, offset, position)
         self._complete[partition] = {}
 
-    def _check_source(self, partition: int) -> None:
-        position = self.position[partition]
-        if position is None:
-            return
+    def _source_position(self, partition: int) -> int:
+        """Where to read the source: at the marker; without one from the start.
+
+        Never at the group's offset: with no rows yet, everything before it would be missing.
+        """
         low, high = self.consumer.get_watermark_offsets(
             TopicPartition(self.plan.source, partition), _CALL_TIMEOUT_S
         )
+        position = self._marked[partition]
+        if position is None:
+            return int(low)
         if not low <= position <= high:
             raise PositionLost(
                 f"Lane {self.plan.lane!r} is at offset {position} of partition {partition} of "
@@ -249,3 +254,4 @@ class _Reading:
                 "they were read, or the topic was recreated. Restore the topic; or, to start "
                 f"over on purpose, delete topic {self.plan.changelog!r} as well."
             )
+        return position

@@ -54,7 +54,7 @@ class Ground:
     """What recovery hands a seat: rows, the position that belongs to them, a way to commit."""
 
     rows: RowStore
-    position: int | None
+    position: int
     port: KafkaPort
 
 
@@ -66,7 +66,7 @@ class SeatHost(Protocol):
 
     async def recover_again(self, partition: int) -> Ground: ...
 
-    async def seek(self, partition: int, position: int) -> None: ...
+    async def seek(self, seat: Seat) -> None: ...
 
     async def set_fetching(self, partition: int, fetching: bool) -> None: ...
 
@@ -113,13 +113,14 @@ class Seat:
         self.state = SeatState.ACTIVE
         self.fetch_floor = UNTIL_SEEK
         """Records of fetches that began before this one may leave a hole, and are not taken."""
+        self.dropped = 0
+        """Times that fetched records were not taken; after a seek they must be read again."""
         self._host = host
         self._pace = pace
         self._queue: deque[SourceRecord] = deque()
         self._wake = asyncio.Event()
         self._stopping = False
         self._fetching = True
-        self._first_offset: int | None = None
         self._commit_began = 0.0
         self._work_began = 0.0
         self.committed_position = ground.position
@@ -132,15 +133,11 @@ class Seat:
 
     def offer(self, records: Sequence[SourceRecord]) -> None:
         """Queue records of this partition, in order."""
-        if self.state is not SeatState.ACTIVE or not records:
-            return
-        if self._first_offset is None:
-            self._first_offset = records[0].offset
         self._queue.extend(records)
         self._wake.set()
 
     @property
-    def resume_position(self) -> int | None:
+    def resume_position(self) -> int:
         """Where reading must go on; everything before is in the queue or done."""
         if self._queue:
             return self._queue[-1].offset + 1
@@ -247,16 +244,16 @@ class Seat:
 
     async def _recover(self) -> None:
         self.state = SeatState.RECOVERING
-        self._queue.clear()
         self._host.discard(self._port)
         ground = await self._host.recover_again(self.partition)
+        self._queue.clear()
         self._stand_on(ground)
         self.committed_position = ground.position
-        position = ground.position if ground.position is not None else self._first_offset
-        if position is not None:
-            await self._host.seek(self.partition, position)
-        self._fetching = True
+        if not self._fetching:
+            await self._set_fetching(True)
+        self.fetch_floor = UNTIL_SEEK
         self.state = SeatState.ACTIVE
+        await self._host.seek(self)
 
     def _stand_on(self, ground: Ground) -> None:
         self._port = ground.port

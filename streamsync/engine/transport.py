@@ -15,9 +15,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from aiokafka.errors import IllegalStateError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+
+from streamsync.engine.seat import UNTIL_SEEK, Seat
 
 if TYPE_CHECKING:
     from streamsync.engine.app import LaneApp
@@ -27,6 +30,7 @@ log = logging.getLogger(__name__)
 
 # One fetch poll per this many seconds: more would spend the core on asking.
 FETCH_PACE_S = 0.005
+OFFSETS_TIMEOUT_S = 2.0
 
 
 class LaneConsumerThread(driver.AIOKafkaConsumerThread):
@@ -85,31 +89,37 @@ class LaneConsumer(driver.Consumer):
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         committed = dict(await super().seek_to_committed())
-        assignment = self.assignment()
-        wanted: dict[TP, int] = {}
-        for lane in self._lanes.by_name.values():
-            for partition, seat in lane.seats.items():
-                tp = TP(lane.spec.source, partition)
-                if tp not in assignment:
-                    continue
-                seat.fetch_floor = self._fetch_number + 1
-                position = seat.resume_position
-                if position is not None:
-                    wanted[tp] = position
-        if wanted:
-            await self._thread.seek_wait(wanted)
-            committed.update(wanted)
-        changelogs = [tp for tp in assignment if tp.topic in self._lanes.by_changelog]
+        seats = {
+            (lane.spec.source, partition): seat
+            for lane in self._lanes.by_name.values()
+            for partition, seat in lane.seats.items()
+        }
+        await self.seek_seats(seats)
+        for (topic, partition), seat in seats.items():
+            committed[TP(topic, partition)] = seat.resume_position
+        changelogs = [tp for tp in self.assignment() if tp.topic in self._lanes.by_changelog]
         if changelogs:
             # Faust's own pause only hides what aiokafka would go on fetching.
             await self._pause(changelogs)
         return committed
 
-    async def seek_lane(self, topic: str, partition: int, position: int) -> int:
-        tp = TP(topic, partition)
-        await self._thread.seek_wait({tp: position})
-        await self.set_fetching(topic, partition, True)
-        return self._fetch_number + 1
+    async def seek_seats(self, seats: Mapping[tuple[str, int], Seat]) -> None:
+        left = {TP(*place): seat for place, seat in seats.items()}
+        for seat in left.values():
+            seat.fetch_floor = UNTIL_SEEK
+        while left := {tp: seat for tp, seat in left.items() if tp in self.assignment()}:
+            dropped = {tp: seat.dropped for tp, seat in left.items()}
+            try:
+                await self._thread.seek_wait(
+                    {tp: seat.resume_position for tp, seat in left.items()}
+                )
+            except IllegalStateError:
+                continue  # one of them has just been revoked
+            # No await from here on: a fetch is either counted as dropped, or still to come.
+            for tp, seat in list(left.items()):
+                if seat.dropped == dropped[tp]:
+                    seat.fetch_floor = self._fetch_number + 1
+                    del left[tp]
 
     # -- step 8: records to the lanes
 
@@ -123,9 +133,11 @@ class LaneConsumer(driver.Consumer):
         self._fetch_number += 1
         number, generation = self._fetch_number, self.app.consumer_generation_id
         records, active = await super()._wait_next_records(timeout)
-        if records and self.flow_active and generation == self.app.consumer_generation_id:
-            return self._lanes.take(records, number), active
-        return records, active
+        if not records:
+            return records, active
+        if not self.flow_active or generation != self.app.consumer_generation_id:
+            number = 0  # older than any seek: dropped, and read again
+        return self._lanes.take(records, number), active
 
     async def set_fetching(self, topic: str, partition: int, fetching: bool) -> None:
         tp = TP(topic, partition)
@@ -155,8 +167,6 @@ class LaneConsumer(driver.Consumer):
         for lane in self._lanes.by_name.values():
             for partition, seat in lane.seats.items():
                 tp, position = TP(lane.spec.source, partition), seat.committed_position
-                if position is None:
-                    continue
                 self._lanes.metrics.lag.labels(lane.spec.name, str(partition)).set(
                     max(0, (self.end_offset(*tp) or position) - position)
                 )
@@ -168,8 +178,9 @@ class LaneConsumer(driver.Consumer):
             TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in news.items()
         }
         try:
-            await asyncio.wait_for(
-                self._thread.call(lambda consumer: consumer.commit(offsets)), timeout=5.0
+            # Bounded inside the thread, whose other calls wait for this one.
+            await self._thread.call(
+                lambda consumer: asyncio.wait_for(consumer.commit(offsets), OFFSETS_TIMEOUT_S)
             )
         except Exception as error:  # noqa: BLE001  (information only: counted, never raised)
             self._lanes.metrics.offset_errors.inc()

@@ -148,7 +148,7 @@ class Views:
                         "state": str(state),
                         "position": position,
                         "end": end,
-                        "lag": None if end is None else max(0, end - (position or 0)),
+                        "lag": None if end is None or position is None else max(0, end - position),
                         "changelog_offset": stored and stored.changelog_offset,
                     }
                 )

@@ -31,7 +31,7 @@ class Batch:
 class PartitionWork:
     """Runs a lane's step over the records of one partition and collects the results."""
 
-    def __init__(self, lane: LaneSpec, shard: LaneShard, position: int | None) -> None:
+    def __init__(self, lane: LaneSpec, shard: LaneShard, position: int) -> None:
         self.lane = lane
         self.shard = shard
         self.position = position
@@ -47,7 +47,7 @@ class PartitionWork:
     def apply(self, records: Iterable[SourceRecord]) -> None:
         """Run the step over records; those below the position were done before, and are skipped."""
         for record in records:
-            if self.position is not None and record.offset < self.position:
+            if record.offset < self.position:
                 self.skipped += 1
                 continue
             for output in self._run_step(record):
@@ -67,7 +67,7 @@ class PartitionWork:
 
     def batch(self) -> Batch | None:
         """Everything since the last commit; `None` when nothing was read."""
-        if not self._records or self.position is None:
+        if not self._records:
             return None
         return Batch(
             lane=self.lane,
