@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
@@ -19,31 +20,44 @@ import httpx
 TOKEN = "test-token"
 RUN = """
 import typer
+from streamsync import contracts
 from streamsync.erp.commands import register
-app = typer.Typer()
+# Schema ids are given in the order of the files: the same in each process.
+contracts.SchemaRegistry = lambda url: contracts.InMemoryRegistry()
+app = typer.Typer(pretty_exceptions_enable=False)
 app.callback()(lambda: None)
 register(app)
 app()
 """
-CHART = {
-    "entities": [
-        {
-            "id": entity,
-            "functional_currency": currency,
-            "accounts": [{"code": code} for code in ("1100", "1200", "2400", "4000")],
-        }
-        for entity, currency in (("acme-us", "USD"), ("acme-jp", "JPY"))
-    ]
-}
+
+
+def chart_of(*entities: tuple[str, str]) -> dict[str, Any]:
+    """A small chart for each entity and its currency."""
+    return {
+        "entities": [
+            {
+                "id": entity,
+                "functional_currency": currency,
+                "accounts": [{"code": code} for code in ("1100", "1200", "2400", "4000")],
+            }
+            for entity, currency in entities
+        ]
+    }
+
+
+CHART = chart_of(("acme-us", "USD"), ("acme-jp", "JPY"))
+
+
+_ports = itertools.cycle(range(39215, 39230))
 
 
 def free_port() -> int:
-    """A port nobody listens on, from this suite's range."""
-    for port in range(39200, 39230):
+    """A port nobody listens on, from this suite's range; none twice in a row."""
+    for port in itertools.islice(_ports, 15):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) != 0:
                 return port
-    raise RuntimeError("ports 39200-39229 are all in use")
+    raise RuntimeError("ports 39215-39229 are all in use")
 
 
 def start(*arguments: str, token: str = TOKEN) -> subprocess.Popen[bytes]:
@@ -96,14 +110,16 @@ class Erp:
 
 
 @contextmanager
-def simulated_erp(folder: Path, *options: str, port: int | None = None) -> Iterator[Erp]:
-    """A simulated ERP with the test chart."""
+def simulated_erp(
+    folder: Path, *options: str, port: int | None = None, chart: dict[str, Any] = CHART
+) -> Iterator[Erp]:
+    """A simulated ERP with a chart; the same folder again is the same books."""
     port = port or free_port()
     folder.mkdir(parents=True, exist_ok=True)
-    chart = folder / "chart.json"
-    chart.write_text(json.dumps(CHART))
-    arguments = ("--data-dir", str(folder), "--port", str(port), "--chart", str(chart), *options)
-    process = start("erp-simulated", *arguments)
+    chart_file = folder / "chart.json"
+    chart_file.write_text(json.dumps(chart))
+    arguments = ("--data-dir", str(folder), "--port", str(port), "--chart", str(chart_file))
+    process = start("erp-simulated", *arguments, *options)
     try:
         url = f"http://127.0.0.1:{port}"
         wait_for(f"{url}/health", process)

@@ -15,7 +15,15 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from streamsync.contracts import ContractError
 from streamsync.core.records import DeadLetter, PostingCommand, SourcePosition
@@ -63,8 +71,11 @@ class Intake:
                 "auto.offset.reset": "error",
                 "enable.partition.eof": True,
                 "allow.auto.create.topics": False,
+                # The end of an empty partition is told at once, and a stop doesn't wait long.
+                "fetch.wait.max.ms": 100,
             }
         )
+        self._admin = AdminClient({**servers})
         self._reached: dict[int, int] = {}
         self._perhaps_sent_below: dict[int, int] = {}
 
@@ -90,13 +101,17 @@ class Intake:
             return None
 
     def _lag(self) -> int:
-        behind = 0
-        for partition, reached in self._reached.items():
-            place = TopicPartition(self._source.topic, partition)
-            edges = self._consumer.get_watermark_offsets(place, timeout=_BROKER_SECONDS)
-            if edges is not None:
-                behind += max(0, edges[1] - max(reached, edges[0]))
-        return behind
+        topic, reached = self._source.topic, dict(self._reached)
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        places = {TopicPartition(topic, partition): latest for partition in reached}
+        # By a connection of its own: on the consumer's it would wait behind each long poll.
+        asked = self._admin.list_offsets(
+            places,
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=_BROKER_SECONDS,
+        )
+        ends = {place.partition: answer.result().offset for place, answer in asked.items()}
+        return sum(max(0, ends[partition] - offset) for partition, offset in reached.items())
 
     # Where to start.
 

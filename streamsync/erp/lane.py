@@ -218,7 +218,9 @@ class EntityLane:
                 self._parts.outbox.take_back(row.seq)
 
     def _pause(self, outcome: Unavailable) -> None:
-        self._failures += 1
+        if self._parts.seconds() >= self._paused_until:
+            # Requests that fail side by side are one failure.
+            self._failures += 1
         wait_ms = backoff_ms(
             self._failures, self._budget.first_wait_ms, self._budget.longest_wait_ms
         )

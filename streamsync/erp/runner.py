@@ -31,6 +31,8 @@ from streamsync.erp.status import AdapterMetrics, StatusPage
 from topology import topics
 
 log = logging.getLogger(__name__)
+# A held request must not hold the process.
+_STOP_HANDLERS_SECONDS = 1.0
 _STOP_SECONDS = 15
 
 
@@ -127,7 +129,9 @@ async def _serve(options: Adapter, process: _Process) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    page = web.AppRunner(process.page.application(), access_log=None)
+    page = web.AppRunner(
+        process.page.application(), access_log=None, shutdown_timeout=_STOP_HANDLERS_SECONDS
+    )
     await page.setup()
     try:
         await _listen(page, options)

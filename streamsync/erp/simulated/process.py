@@ -29,6 +29,8 @@ from streamsync.erp.simulated.manifest import ManifestFile
 from streamsync.erp.simulated.server import Server
 
 log = logging.getLogger(__name__)
+# A held request must not hold the process.
+_STOP_HANDLERS_SECONDS = 1.0
 
 
 class SimulatedErpError(Exception):
@@ -111,7 +113,9 @@ async def serve(options: SimulatedErp) -> None:
             options.token or token_in(options.data_dir),
             options.hold_seconds,
         )
-        runner = web.AppRunner(server.application(), access_log=None)
+        runner = web.AppRunner(
+            server.application(), access_log=None, shutdown_timeout=_STOP_HANDLERS_SECONDS
+        )
         await runner.setup()
         try:
             await _listen(runner, options)
