@@ -219,6 +219,8 @@ def _book_issue(desk: _Desk, fact: Fact) -> None:
         raise _incomplete(fact)
     on = local_date(fact.occurred_at_ms, desk.zone)
     document = issue(fact, fact.invoice, on, desk.zone)
+    # Without it the invoice could never be earned: better to wait as a whole.
+    desk.template_policy(on, "revenue_released")
     negative = document.gross_minor < 0
     desk.post(
         fact,
