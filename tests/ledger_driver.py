@@ -120,9 +120,7 @@ class Books:
 
     def commands(self) -> list[PostingCommand]:
         names = [
-            name
-            for name in self.driver.topics()
-            if name.startswith(topics.POSTING_COMMANDS_PREFIX)
+            name for name in self.driver.topics() if name.startswith(topics.POSTING_COMMANDS_PREFIX)
         ]
         return [command for name in names for command in self._read(name)]
 

@@ -6,10 +6,10 @@
     posting-confirmations ─► sequence.confirmations ─┘      ▲            │ ├──► exceptions, totals
                                                             └─ loop-back ┘ └──► dead-letters
 
-The path of an event through the ledger: `aggregate` keeps its facts, `enrich` finds customer, entity
-and accounts, `account` books the document, `post` sends the difference, `reconcile` holds
-confirmations against it, `close` keeps the control totals, `advance` moves time. `rows` is the state,
-`topics` the topics, `views` what the web shows.
+The path of an event through the ledger: `aggregate` keeps its facts, `enrich` finds customer,
+entity and accounts, `account` books the document, `post` sends the difference, `reconcile` holds
+confirmations against it, `close` keeps the control totals, `advance` moves time. `rows` is the
+state, `topics` the topics, `views` what the web shows.
 """
 
 from __future__ import annotations

@@ -101,9 +101,7 @@ def _book_placed(
 
 
 def _statuses(facts: Sequence[Fact], books: Books) -> dict[str, Status]:
-    statuses: dict[str, Status] = {
-        fact.fact_id: ("no_entry", "no_entry_due", "") for fact in facts
-    }
+    statuses: dict[str, Status] = {fact.fact_id: ("no_entry", "no_entry_due", "") for fact in facts}
     for none in books.no_entry:
         statuses[none.fact_id] = ("no_entry", none.reason, "")
     for entry in books.entries:
@@ -200,10 +198,13 @@ def _settle(
             report.opened(turn, subject, rule=fact.fact.kind, detail=detail)
         aggregate.settle_fact(turn, account, fact, outcome, reason)
     key = row_key(account, document)
+    waited = turn.shard.get(WAIT, key) is not None
     if reasons:
         turn.shard.put(WAIT, key, WaitRow(account, document, reasons))
-    elif turn.shard.get(WAIT, key) is not None:
+    elif waited:
         turn.shard.delete(WAIT, key)
+    if bool(reasons) != waited:
+        turn.gauge("waiting", 1 if reasons else -1)
 
 
 def _subject(account: str, document: str, fact: FactRow, reason: str) -> report.Subject:

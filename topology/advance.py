@@ -1,10 +1,10 @@
 """Advance the shard's time, and do what has fallen due in bounded steps.
 
 Problem: a month end makes thousands of releases due at once, and rules that arrive release many
-waiting documents; one step must not do it all, and no clock may decide when it goes on. How: a tick
-sets the time; each step does a bounded part in the order of the due-index and, if more is left, asks
-for a continuation through the log. When everything due up to a tick is done, the shard reports its
-cut, even if there was nothing to do.
+waiting documents; one step must not do it all, and no clock may decide when it goes on. How: a
+tick sets the time; each step does a bounded part in the order of the due-index and, if more is
+left, asks for a continuation through the log. When everything due up to a tick is done, the shard
+reports its cut, even if there was nothing to do.
 """
 
 from __future__ import annotations

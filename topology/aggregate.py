@@ -118,9 +118,7 @@ def add_to_subscription(
         turn.shard.put(SUBSCRIPTION, key, msgspec.structs.replace(row, sums=ordered))
 
 
-def _keep_fact(
-    turn: Turn, event: BillingEvent, source_key: str, fact: Fact, document: str
-) -> None:
+def _keep_fact(turn: Turn, event: BillingEvent, source_key: str, fact: Fact, document: str) -> None:
     key = row_key(event.account, document)
     if turn.shard.get(DOCUMENT, key) is None:
         row = DocumentRow(fact.document_kind or "invoice", fact.currency or "", fact.subscription)

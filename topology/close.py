@@ -29,9 +29,7 @@ from topology.turn import Turn
 _PERIODS_AHEAD_MAX = 120
 
 
-def add_billing(
-    turn: Turn, placed: Placed, before: DocumentRow, after: Mapping[str, int]
-) -> None:
+def add_billing(turn: Turn, placed: Placed, before: DocumentRow, after: Mapping[str, int]) -> None:
     """Replace a document's own figures (`period|purpose`) in the entity's billing totals."""
     for name in sorted(before.billing.keys() | after.keys()):
         change = after.get(name, 0) - before.billing.get(name, 0)
@@ -79,10 +77,14 @@ def open_period(turn: Turn, placed: Placed, natural: str, date: str) -> tuple[st
     for _ in range(_PERIODS_AHEAD_MAX):
         known = turn.shard.get(PERIOD, row_key(placed.entity.id, placed.entity.ledger, period))
         if known is None or known.status == "open":
-            return (period, date, "natural") if period == natural else (
-                period,
-                f"{period}-01",
-                "rolled",
+            return (
+                (period, date, "natural")
+                if period == natural
+                else (
+                    period,
+                    f"{period}-01",
+                    "rolled",
+                )
             )
         period = next_period(period)
     raise ValueError(
@@ -153,10 +155,14 @@ def _totals(cut: Contribution, reported: list[Contribution]) -> Totals:
         for role in given.roles:
             where = (role.period, role.currency, role.role)
             known = roles.get(where)
-            roles[where] = role if known is None else replace(
-                known,
-                debit_minor=known.debit_minor + role.debit_minor,
-                credit_minor=known.credit_minor + role.credit_minor,
+            roles[where] = (
+                role
+                if known is None
+                else replace(
+                    known,
+                    debit_minor=known.debit_minor + role.debit_minor,
+                    credit_minor=known.credit_minor + role.credit_minor,
+                )
             )
     summed = tuple(lines[where] for where in sorted(lines))
     return Totals(
@@ -171,9 +177,7 @@ def _totals(cut: Contribution, reported: list[Contribution]) -> Totals:
     )
 
 
-def _add(
-    turn: Turn, entity: str, period: str, currency: str, purpose: str, **changes: int
-) -> None:
+def _add(turn: Turn, entity: str, period: str, currency: str, purpose: str, **changes: int) -> None:
     key = row_key(entity, period, currency, purpose)
     known = turn.shard.get(TOTAL, key) or ControlTotal(
         period=period,

@@ -24,9 +24,7 @@ def journal(
     events: Annotated[list[Path], typer.Argument(help="Payload files: .json or .jsonl.")],
     company: Annotated[Path, typer.Option(help="Company folder.")],
     source: Annotated[str, typer.Option(help="Billing system that made the events.")] = "stripe",
-    output: Annotated[
-        str, typer.Option("--format", help="table, jsonl or hledger.")
-    ] = "table",
+    output: Annotated[str, typer.Option("--format", help="table, jsonl or hledger.")] = "table",
     through: Annotated[
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="Make releases up to this day."),

@@ -112,7 +112,11 @@ def _traits(
         if country:
             break
     products = [
-        line.product for fact in facts if fact.invoice for line in fact.invoice.lines if line.product
+        line.product
+        for fact in facts
+        if fact.invoice
+        for line in fact.invoice.lines
+        if line.product
     ]
     return {
         "source": source,

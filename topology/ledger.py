@@ -1,8 +1,8 @@
 """The ledger lane: the fold of one shard's log, record kind by record kind.
 
 Problem: everything that can change the books must meet in one order, and the reader must see at a
-glance what each kind of record does. How: this table of kinds is the whole dispatch; each verb lives
-in the module that its name says.
+glance what each kind of record does. How: this table of kinds is the whole dispatch; each verb
+lives in the module that its name says.
 """
 
 from __future__ import annotations

@@ -174,7 +174,9 @@ def accepts(command: PostingCommand, number: str) -> PostingConfirmation:
         currency=command.txn_currency,
         totals=command.totals,
         lines_echo=tuple(
-            EchoLine(no=line.no, account=line.account, side=line.side, amount_minor=line.amount_minor)
+            EchoLine(
+                no=line.no, account=line.account, side=line.side, amount_minor=line.amount_minor
+            )
             for line in command.lines
         ),
         observed_at_ms=0,

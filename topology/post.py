@@ -84,7 +84,9 @@ def send_differences(
             targets[key] = _target(entry, lines)
     before = {
         key.rsplit("|", 1)[1]: posting_row
-        for key, posting_row in turn.shard.scan(POSTING, row_key(placed.account, placed.document, ""))
+        for key, posting_row in turn.shard.scan(
+            POSTING, row_key(placed.account, placed.document, "")
+        )
     }
     facts = {fact.fact.fact_id: fact for fact in stored}
     for key in sorted(targets.keys() | before.keys()):
@@ -160,6 +162,7 @@ def _advance(
     )
     topic = topics.posting_commands(command.target_erp, command.entity)
     turn.emit(topic, placed.account, command)
+    turn.gauge("in_flight", 1)
     close.add_command(turn, command)
 
 
@@ -186,9 +189,7 @@ def _command(
     if basis == "rolled" and target.purpose == "revenue_released":
         basis = "catch_up"
     sla_class = (
-        "close_sensitive"
-        if target.purpose in placed.company.close_sensitive
-        else "informational"
+        "close_sensitive" if target.purpose in placed.company.close_sensitive else "informational"
     )
     now = turn.clock.time_ms
     policy = placed.policy_at(target.date)
@@ -260,4 +261,3 @@ def _report_invalid(turn: Turn, command: PostingCommand, wrong: Sequence[str]) -
         correlation_id=command.correlation_id,
     )
     report.opened(turn, subject, rule="posting validation", detail="; ".join(wrong))
-

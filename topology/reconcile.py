@@ -32,9 +32,7 @@ _TERMINAL = (*_POSTED, "rejected")
 def receive_confirmation(turn: Turn, confirmation: PostingConfirmation) -> None:
     """Take what an ERP said of a command."""
     name, key = confirmation.account, confirmation.idempotency_key
-    document = (
-        turn.shard.get(POSTING_DOCUMENT, row_key(name, key)) if name and key else None
-    )
+    document = turn.shard.get(POSTING_DOCUMENT, row_key(name, key)) if name and key else None
     if name is None or key is None or document is None:
         _orphan(turn, confirmation)
         return
@@ -68,6 +66,7 @@ def receive_confirmation(turn: Turn, confirmation: PostingConfirmation) -> None:
             refused_command=flight.command,
         )
     turn.shard.put(POSTING, where, msgspec.structs.replace(after, blocked=False))
+    turn.gauge("in_flight", -1)
     if row.blocked:
         account.book(turn, name, document)
 

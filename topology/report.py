@@ -77,7 +77,7 @@ def opened(
         correlation_id=subject.correlation_id,
         position=turn.position,
     )
-    _write(turn, key, record)
+    _write(turn, key, before, record)
 
 
 def resolved(turn: Turn, subject: Subject, *, resolution: str = "auto", detail: str) -> bool:
@@ -89,6 +89,7 @@ def resolved(turn: Turn, subject: Subject, *, resolution: str = "auto", detail: 
     _write(
         turn,
         key,
+        before,
         replace(
             before,
             state="resolved",
@@ -133,6 +134,10 @@ def _id(subject: Subject) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _write(turn: Turn, key: str, record: ExceptionRecord) -> None:
+def _write(turn: Turn, key: str, before: ExceptionRecord | None, record: ExceptionRecord) -> None:
+    was_open = before is not None and before.state == "detected"
+    change = (record.state == "detected") - was_open
+    if change:
+        turn.gauge(row_key("open", record.code), change)
     turn.shard.put(EXCEPTION, key, record)
     turn.emit(topics.EXCEPTIONS, record.account, record)

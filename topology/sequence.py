@@ -1,10 +1,10 @@
 """Sequence: bring every public input into the one order of the ledger log.
 
 Problem: webhooks, master data, rules, ticks and confirmations arrive on topics of their own, and
-books that depend on which was read first can't be replayed. How: one stateless step per input topic
-parses its records and routes each to the log of the account it concerns; control records go to every
-partition. Nothing is looked up, so a re-run writes the same bytes. What can't be read becomes a dead
-letter, and a source record among them also a refused event, so that it is counted.
+books that depend on which was read first can't be replayed. How: one stateless step per input
+topic parses its records and routes each to the log of the account it concerns; control records go
+to every partition. Nothing is looked up, so a re-run writes the same bytes. What can't be read
+becomes a dead letter, and a source record among them also a refused event, so that it is counted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,16 @@ from streamsync.core.records import (
     SourcePosition,
     Tick,
 )
-from streamsync.engine.lane import DeadLetter as DeadLetterOf, Output, Poison, Shard, SourceRecord, Step
+from streamsync.engine.lane import (
+    DeadLetter as DeadLetterOf,
+)
+from streamsync.engine.lane import (
+    Output,
+    Poison,
+    Shard,
+    SourceRecord,
+    Step,
+)
 from streamsync.sources import SOURCES, record_key
 from topology import close, topics
 

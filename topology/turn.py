@@ -14,7 +14,7 @@ from streamsync.core.company import Company, Entity
 from streamsync.core.records import SourcePosition
 from streamsync.engine.lane import Output, Shard
 from topology import topics
-from topology.rows import CLOCK, COMPANY, ClockRow, row_key
+from topology.rows import CLOCK, COMPANY, GAUGE, ClockRow, row_key
 
 Encode = Callable[[Any], bytes]
 
@@ -41,6 +41,11 @@ class Turn:
     def company(self, tenant: str) -> Company | None:
         """The company's rules in force at the shard's tick."""
         return self.shard.get(COMPANY, row_key(tenant))
+
+    def gauge(self, name: str, change: int) -> None:
+        """Raise or lower a number that views and metrics show without walking rows."""
+        value = (self.shard.get(GAUGE, name) or 0) + change
+        self.shard.put(GAUGE, name, value)
 
     def emit(self, topic: str, key: str, record: object, partition: int | None = None) -> None:
         """Write a record when this turn commits."""

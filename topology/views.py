@@ -7,7 +7,7 @@ Amounts stay integer minor units, with the currency beside them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -24,6 +24,7 @@ from topology.rows import (
     DOCUMENT,
     EXCEPTION,
     FACT,
+    GAUGE,
     POSTING,
     SOURCE,
     SUBSCRIPTION,
@@ -186,17 +187,12 @@ def counts(shard: Readable) -> Json:
         "counts": {"inputs": sum(classes.values()), **classes},
         "tick": {"number": clock.number, "time_ms": clock.time_ms},
         "rules": {company.tenant: company.version for _, company in shard.scan(COMPANY)},
-        "in_flight": sum(1 for _, row in shard.scan(POSTING) if row.in_flight),
+        "in_flight": shard.get(GAUGE, "in_flight") or 0,
+        "waiting": shard.get(GAUGE, "waiting") or 0,
+        "open_exceptions": {
+            key.split("|", 1)[1]: count for key, count in shard.scan(GAUGE, "open|") if count
+        },
     }
-
-
-BY_ACCOUNT: dict[str, Callable[..., Json | None]] = {
-    "": account,
-    "subscriptions": subscription,
-    "documents": document,
-    "exceptions": exceptions,
-}
-"""Views under /v1/accounts/{tenant}/{source}/{id}/..., by their path's next word."""
 
 
 def totals_key(tenant: str, entity: str) -> str:

@@ -14,11 +14,12 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from streamsync.engine.app import LaneApp
+from streamsync.engine.rows import RowType
 from streamsync.engine.seat import SeatState
 from streamsync.engine.shard import LaneShard
 from topology import ledger, views
 from topology.aggregate import PRECEDENCE
-from topology.rows import COUNT, EXCEPTION, WAIT
+from topology.rows import COUNT, GAUGE
 
 _ACCOUNT = "/v1/accounts/{tenant}/{source}/{id}"
 
@@ -77,12 +78,18 @@ def _merge_exceptions(answers: list[views.Json]) -> views.Json:
 
 
 def _merge_counts(answers: list[views.Json]) -> views.Json:
+    opened: dict[str, int] = {}
+    for answer in answers:
+        for code, count in answer["open_exceptions"].items():
+            opened[code] = opened.get(code, 0) + count
     return {
         "counts": {
             name: sum(answer["counts"][name] for answer in answers)
             for name in ("inputs", *PRECEDENCE)
         },
         "in_flight": sum(answer["in_flight"] for answer in answers),
+        "waiting": sum(answer["waiting"] for answer in answers),
+        "open_exceptions": dict(sorted(opened.items())),
         "ticks": sorted({answer["tick"]["number"] for answer in answers}),
         "rules": [answer["rules"] for answer in answers],
         "partitions": len(answers),
@@ -101,10 +108,15 @@ class ClassCollector(Collector):
             "streamsync_source_records", "Source records by class.", labels=["class", "partition"]
         )
         waiting = GaugeMetricFamily(
-            "streamsync_waiting_documents", "Documents with something waiting.", labels=["partition"]
+            "streamsync_waiting_documents",
+            "Documents with something waiting.",
+            labels=["partition"],
         )
         open_now = GaugeMetricFamily(
             "streamsync_open_exceptions", "Open exceptions by code.", labels=["code", "partition"]
+        )
+        in_flight = GaugeMetricFamily(
+            "streamsync_postings_in_flight", "Commands without an outcome.", labels=["partition"]
         )
         runtime = self._app.lanes.by_name[ledger.LANE]
         for partition, seat in list(runtime.seats.items()):
@@ -112,12 +124,14 @@ class ClassCollector(Collector):
                 continue
             shard = LaneShard(partition, runtime.store.snapshot(partition))
             for name in PRECEDENCE:
-                records.add_metric([name, str(partition)], shard.get(COUNT, name) or 0)
-            waiting.add_metric([str(partition)], sum(1 for _ in shard.scan(WAIT)))
-            codes: dict[str, int] = {}
-            for _, record in shard.scan(EXCEPTION):
-                if record.state == "detected":
-                    codes[record.code] = codes.get(record.code, 0) + 1
-            for code, count in sorted(codes.items()):
-                open_now.add_metric([code, str(partition)], count)
-        return [records, waiting, open_now]
+                records.add_metric([name, str(partition)], _number(shard, COUNT, name))
+            for name, value in shard.scan(GAUGE):
+                if name.startswith("open|"):
+                    open_now.add_metric([name[5:], str(partition)], value)
+            waiting.add_metric([str(partition)], _number(shard, GAUGE, "waiting"))
+            in_flight.add_metric([str(partition)], _number(shard, GAUGE, "in_flight"))
+        return [records, waiting, open_now, in_flight]
+
+
+def _number(shard: views.Readable, row: RowType[int], name: str) -> int:
+    return shard.get(row, name) or 0

@@ -47,7 +47,11 @@ def test_a_signed_invoice_becomes_one_balanced_command(books: Books) -> None:
     books.webhook(issued())
     books.run()
     (command,) = books.commands()
-    assert (command.entity, command.purpose, command.action) == ("acme-us", "invoice_issued", "post")
+    assert (command.entity, command.purpose, command.action) == (
+        "acme-us",
+        "invoice_issued",
+        "post",
+    )
     assert [(x.role, x.account, x.side, x.amount_minor) for x in command.lines] == [
         ("receivable", "1100", "debit", 3100),
         ("deferred_revenue", "2400", "credit", 3100),
@@ -261,8 +265,10 @@ def test_a_second_document_for_one_key_is_m03_and_an_unknown_key_is_m10(books: B
     books.confirm(accepts(command, "another-document"))
     stranger = accepts(command, "stranger")
     books.confirm(
-        type(stranger)(**{name: getattr(stranger, name) for name in stranger.__slots__}
-                       | {"idempotency_key": "0" * 32})
+        type(stranger)(
+            **{name: getattr(stranger, name) for name in stranger.__slots__}
+            | {"idempotency_key": "0" * 32}
+        )
     )
     books.run()
     assert books.open_codes() == ["M03", "M10"]
@@ -277,9 +283,7 @@ def test_totals_agree_over_a_life_with_credit_note_and_refund(books: Books) -> N
     note["lines"]["data"][0] |= {"tax_amounts": []}
     note |= {"type": "post_payment", "customer_balance_transaction": "cbtxn_1"}
     books.webhook(event("credit_note.created", note, id="evt_note"))
-    books.webhook(
-        event("charge.refunded", charge(refund("re_1", 500, FEB_15)), id="evt_refund")
-    )
+    books.webhook(event("charge.refunded", charge(refund("re_1", 500, FEB_15)), id="evt_refund"))
     for day in ("2026-02-01", "2026-03-01", "2026-04-01"):
         books.tick(f"{day}T12:00:00")
     books.run()
