@@ -1,0 +1,1 @@
+"""The demo: the whole installation on one machine, played through and held against the evidence."""

@@ -1,0 +1,230 @@
+"""One demo from beginning to end: start, play, report, serve, stop.
+
+Problem: whatever fails in between, nothing may be left running, and the person must learn which log
+to read. How: everything that is started is stopped in the reverse order on every way out; a child
+that keeps dying, a signal and the play race, and the first one to end decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from rich.console import Console
+
+from streamsync.contracts import Contracts, SchemaRegistry
+from streamsync.core.company import Company
+from streamsync.demo import screen
+from streamsync.demo.children import Children
+from streamsync.demo.collect import collect, export, full_report
+from streamsync.demo.evidence import Evidence, Json
+from streamsync.demo.kafka import Kafka
+from streamsync.demo.live import Erp, NotYet, Views
+from streamsync.demo.options import DemoError, DemoOptions, fresh_folder
+from streamsync.demo.play import Installation, Player
+from streamsync.demo.processes import Secrets, child_specs, make_secrets
+from streamsync.demo.progress import Progress
+from streamsync.demo.scenario import Scenario, make_scenario
+from streamsync.embedded import EmbeddedPlatform
+from streamsync.governance import load_company, reference_data
+from streamsync.governance.broker import Broker
+from streamsync.sources.configured import ConfiguredSource
+from streamsync.sources.delivery import Delivery
+from streamsync.sources.signature import SigningSecret
+from topology import topics
+
+SOURCE = "stripe"
+_REQUEST_SECONDS = 20
+_COLLECT_TRIES = 60
+
+
+class Stopped(Exception):
+    """Somebody asked the demo to end."""
+
+
+def run(options: DemoOptions) -> int:
+    """Run the demo; 0 when every line of the closing screen holds."""
+    company = load_company(options.company_dir)
+    scenario = make_scenario(options.seed, options.days, options.accounts, company.tenant)
+    with fresh_folder(options.folder):
+        try:
+            return asyncio.run(_run(options, company, scenario))
+        except Stopped:
+            return 1
+
+
+async def _run(options: DemoOptions, company: Company, scenario: Scenario) -> int:
+    console = Console(stderr=True)
+    stopped = asyncio.get_running_loop().create_future()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, _note, stopped)
+    with Progress(console, len(scenario.days), scenario.webhooks) as progress:
+        async with _installation(options, company, progress, stopped) as (at, children):
+            player = Player(at, scenario, progress)
+            erp = company.entities[0].target_erp
+            played = await _first(_played(player, at, scenario, erp), children.failure, stopped)
+            worker_url = f"http://127.0.0.1:{options.worker_ports[0]}"
+            report = await full_report(at, played, worker_url)
+            report["run"] = {
+                "seed": options.seed,
+                "days": options.days,
+                "accounts": options.accounts,
+                "restarts": children.restarts,
+            }
+            if options.export_dir is not None:
+                export(options.export_dir, played, report)
+            _tell(options, report)
+            if not options.once:
+                _tell_addresses(options, progress)
+                await _first(_for_ever(), children.failure, stopped, ends=True)
+    return 0 if report["holds"] else 1
+
+
+async def _played(player: Player, at: Installation, scenario: Scenario, erp: str) -> Evidence:
+    await player.play()
+    for _ in range(_COLLECT_TRIES):
+        try:
+            return await collect(at, scenario, player.accepted, erp)
+        except NotYet as why:
+            waits_for = why
+            await asyncio.sleep(0.5)
+    raise DemoError(f"The evidence can't be read: {waits_for}.")
+
+
+@asynccontextmanager
+async def _installation(
+    options: DemoOptions, company: Company, progress: Progress, stopped: asyncio.Future[None]
+) -> AsyncIterator[tuple[Installation, Children]]:
+    """Broker, registry and all processes, running while the context lasts."""
+    settings = options.settings
+    progress.say("starting Kafka and the schema registry")
+    platform = EmbeddedPlatform(
+        options.folder,
+        kafka_port=settings.kafka_port,
+        registry_port=settings.registry_port,
+        say=progress.say,
+    )
+    await asyncio.to_thread(platform.start)
+    try:
+        timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            children = Children(options.folder, session)
+            secret = make_secrets()
+            entities = tuple(entity.id for entity in company.entities)
+            erp = company.entities[0].target_erp
+            try:
+                contracts = await asyncio.to_thread(_publish_rules, options, company)
+                progress.say("starting the simulated ERP, ingress, worker and adapter")
+                starting = asyncio.gather(
+                    *(
+                        children.start(spec)
+                        for spec in child_specs(options, secret, erp, entities)
+                    )
+                )
+                await _first(_wait(starting), children.failure, stopped)
+                yield _connect(options, company, contracts, session, secret), children
+            finally:
+                progress.say("stopping")
+                await children.stop()
+    finally:
+        await asyncio.to_thread(platform.stop)
+
+
+def _publish_rules(options: DemoOptions, company: Company) -> Contracts:
+    """What `streamsync apply` does; the example has one person, so nobody approves."""
+    settings = options.settings
+    contracts = Contracts(SchemaRegistry(settings.schema_registry_url))
+    specs = {spec.name: spec for spec in topics.declared(settings.partitions)}
+    broker = Broker(
+        settings.bootstrap_servers, contracts, specs[topics.CONTROL], specs[topics.CUSTOMERS]
+    )
+    broker.create_topics()
+    broker.publish(reference_data(company, 0, "streamsync demo", None), ())
+    return contracts
+
+
+def _connect(
+    options: DemoOptions,
+    company: Company,
+    contracts: Contracts,
+    session: aiohttp.ClientSession,
+    secret: Secrets,
+) -> Installation:
+    settings = options.settings
+    signing = SigningSecret("demo", secret.webhook.encode())
+    source = ConfiguredSource(SOURCE, SOURCE, (signing,))
+    return Installation(
+        tenant=company.tenant,
+        source=SOURCE,
+        entities=tuple(entity.id for entity in company.entities),
+        partitions=settings.partitions,
+        views=Views(session, [f"http://127.0.0.1:{port}" for port in options.worker_ports]),
+        erp=Erp(session, f"http://127.0.0.1:{settings.erp_port}", secret.erp_token),
+        kafka=Kafka(settings.bootstrap_servers, contracts),
+        delivery=Delivery(session, f"http://127.0.0.1:{settings.ingress_port}", source),
+    )
+
+
+async def _first(
+    work: Coroutine[Any, Any, Any],
+    failure: asyncio.Future[None],
+    stopped: asyncio.Future[None],
+    *,
+    ends: bool = False,
+) -> Any:
+    """The result of the work, unless a child fails for good or somebody stops the demo."""
+    task = asyncio.ensure_future(work)
+    await asyncio.wait({task, failure, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        return task.result()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    if failure.done():
+        failure.result()
+    if not ends:
+        raise Stopped
+    return None
+
+
+async def _wait(future: asyncio.Future[Any]) -> None:
+    await future
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+def _note(stopped: asyncio.Future[None]) -> None:
+    if not stopped.done():
+        stopped.set_result(None)
+
+
+def _tell(options: DemoOptions, report: Json) -> None:
+    if options.as_json:
+        print(json.dumps(report))
+    else:
+        screen.show(Console(), report)
+
+
+def _tell_addresses(options: DemoOptions, progress: Progress) -> None:
+    settings = options.settings
+    worker = f"http://127.0.0.1:{options.worker_ports[0]}/v1"
+    entity_view = f"{worker}/totals/{settings.tenant}/"
+    for line in (
+        "Everything keeps running until Ctrl-C:",
+        f"  counts      {worker}/counts",
+        f"  exceptions  {worker}/exceptions",
+        f"  totals      {entity_view}acme-us and {entity_view}acme-jp",
+        f"  partitions  {worker}/partitions",
+        f"  metrics     http://127.0.0.1:{options.worker_ports[0]}/metrics, "
+        f"http://127.0.0.1:{settings.ingress_port}/metrics, "
+        f"http://127.0.0.1:{settings.adapter_port}/metrics, "
+        f"http://127.0.0.1:{settings.erp_port}/metrics",
+        f"  logs        {options.folder}",
+    ):
+        progress.say(line)
