@@ -16,7 +16,7 @@ from tenacity import (
     Retrying,
     retry_if_exception_type,
     stop_after_delay,
-    wait_exponential_jitter,
+    wait_random_exponential,
 )
 
 _CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
@@ -56,6 +56,8 @@ class SchemaRegistry:
     def __init__(self, url: str, *, patience_s: int = 30) -> None:
         self._url = url.rstrip("/")
         self._patience_s = patience_s
+        # One client: each new one loads the certificates of the machine anew, 30 ms a call.
+        self._client = httpx.Client(headers={"Content-Type": _CONTENT_TYPE}, timeout=10)
 
     def register(self, subject: str, schema: Mapping[str, Any]) -> int:
         """Register today's schema under FULL_TRANSITIVE; answers its id."""
@@ -74,7 +76,7 @@ class SchemaRegistry:
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         patient = Retrying(
             stop=stop_after_delay(self._patience_s),
-            wait=wait_exponential_jitter(initial=0.1, max=2),
+            wait=wait_random_exponential(multiplier=0.1, max=2),
             retry=retry_if_exception_type(httpx.TransportError),
             reraise=True,
         )
@@ -99,13 +101,8 @@ class SchemaRegistry:
         return answer.json()
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx.Response:
-        return httpx.request(
-            method,
-            self._url + path,
-            content=None if body is None else json.dumps(body),
-            headers={"Content-Type": _CONTENT_TYPE},
-            timeout=10,
-        )
+        content = None if body is None else json.dumps(body)
+        return self._client.request(method, self._url + path, content=content)
 
 
 def _message(answer: httpx.Response) -> str:

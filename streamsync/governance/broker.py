@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -32,9 +31,6 @@ from streamsync.engine.lane import TopicSpec
 from streamsync.governance.payload import KIND
 
 _LOG = logging.getLogger(__name__)
-_PATIENCE_S: Final = 30
-_POLL_S: Final = 1
-_BATCH: Final = 500
 
 
 class BrokerUnavailable(Exception):
@@ -57,8 +53,15 @@ class Broker:
     """The control and customers topics of one Kafka cluster."""
 
     def __init__(
-        self, bootstrap_servers: str, contracts: Contracts, control: TopicSpec, customers: TopicSpec
+        self,
+        bootstrap_servers: str,
+        contracts: Contracts,
+        control: TopicSpec,
+        customers: TopicSpec,
+        *,
+        patience_s: int = 30,
     ) -> None:
+        self._patience_s = patience_s
         self._bootstrap = bootstrap_servers
         self._contracts = contracts
         self._control = control
@@ -79,7 +82,7 @@ class Broker:
         )
         for future in made.values():
             try:
-                future.result(_PATIENCE_S)
+                future.result(self._patience_s)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise self._unavailable(error) from error
@@ -126,7 +129,7 @@ class Broker:
                 "enable.idempotence": True,
                 # Kafka's own hash of the key, as every other writer of these topics.
                 "partitioner": "murmur2_random",
-                "delivery.timeout.ms": _PATIENCE_S * 1000,
+                "delivery.timeout.ms": self._patience_s * 1000,
             }
         )
         encode = self._contracts.encode
@@ -142,7 +145,7 @@ class Broker:
                 on_delivery=delivered,
             )
             producer.poll(0)
-        left = producer.flush(_PATIENCE_S + 5)
+        left = producer.flush(self._patience_s + 5)
         if failed or left:
             why = failed[0] if failed else "no answer"
             raise BrokerUnavailable(
@@ -192,20 +195,17 @@ class Broker:
             partitions = self._partitions(consumer, topic).get(topic, ())
             consumer.assign([Seat(topic, number, OFFSET_BEGINNING) for number in partitions])
             unread = set(partitions)
-            silent_s = 0
             while unread:
-                batch = consumer.consume(_BATCH, _POLL_S)
-                silent_s = 0 if batch else silent_s + _POLL_S
-                if silent_s >= _PATIENCE_S:
+                message = consumer.poll(self._patience_s)
+                if message is None:
                     raise self._unavailable(KafkaException(f"topic {topic} gives nothing"))
-                for message in batch:
-                    error = message.error()
-                    if error is None:
-                        yield message
-                    elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                        unread.discard(message.partition())
-                    elif error.fatal():
-                        raise self._unavailable(KafkaException(error))
+                error = message.error()
+                if error is None:
+                    yield message
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+                    unread.discard(message.partition())
+                elif error.fatal():
+                    raise self._unavailable(KafkaException(error))
         finally:
             consumer.close()
 
@@ -214,7 +214,7 @@ class Broker:
     ) -> dict[str, tuple[int, ...]]:
         """Topics that exist, with their partitions."""
         try:
-            listed = client.list_topics(topic, timeout=_PATIENCE_S)
+            listed = client.list_topics(topic, timeout=self._patience_s)
         except KafkaException as error:
             raise self._unavailable(error) from error
         return {name: tuple(found.partitions) for name, found in listed.topics.items()}
