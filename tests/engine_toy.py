@@ -14,7 +14,9 @@ import signal
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from streamsync.engine.app import build_app, run_worker
+import faust
+
+from streamsync.engine.app import LaneApp, build_app, run_worker
 from streamsync.engine.commit import CommitStep
 from streamsync.engine.lane import (
     LaneSpec,
@@ -30,7 +32,6 @@ from streamsync.engine.rows import RowType
 
 TOTAL = RowType("total", 1, int)
 SEEN = RowType("seen", 1, bool)
-ALL_PARTITIONS = b"all"
 
 
 def toy(prefix: str, partitions: int = 4) -> Topology:
@@ -86,6 +87,7 @@ def toy(prefix: str, partitions: int = 4) -> Topology:
         topics=(
             *(TopicSpec(name, partitions) for name in (numbers, log, sums, dead)),
             TopicSpec(orders, 1),
+            *(TopicSpec(f"{prefix}.{name}", partitions) for name in ("stock", "stock-counts")),
         ),
         partitioner=account_partition,
         topic_for=topic_for,
@@ -104,6 +106,35 @@ def expected(numbers: Iterable[tuple[bytes, bytes]]) -> dict[str, int]:
             neighbour = "neighbour-" + account
             totals[neighbour] = totals.get(neighbour, 0) + number
     return totals
+
+
+def add_views(app: LaneApp) -> None:
+    def total(shard: Shard, account: str) -> object:
+        found = shard.get(TOTAL, account)
+        return None if found is None else {"account": account, "total": found}
+
+    def totals(shard: Shard) -> object:
+        return dict(shard.scan(TOTAL))
+
+    def merged(parts: list[dict[str, int]]) -> object:
+        return {account: total for part in parts for account, total in part.items()}
+
+    app.views.by_key(
+        "/v1/totals/{account}", "ledger", lambda parts: parts["account"].encode(), total
+    )
+    app.views.everywhere("/v1/totals", "ledger", totals, merged)
+
+
+def add_stock_agent(app: LaneApp, prefix: str, partitions: int) -> None:
+    """An ordinary Faust agent with an ordinary Faust table, beside the lanes."""
+    counts = app.Table("stock", default=int, partitions=partitions, key_type=str)
+    counted = app.topic(f"{prefix}.stock-counts", key_type=str, value_type=int)
+
+    @app.agent(app.topic(f"{prefix}.stock", key_type=str, value_type=bytes))
+    async def count(stream: faust.StreamT[bytes]) -> None:
+        async for key, _ in stream.items():
+            counts[key] += 1
+            await counted.send(key=key, value=counts[key])
 
 
 class KillAt:
@@ -140,6 +171,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         session_timeout_s=6.0,
         **extra,
     )
+    add_views(app)
+    add_stock_agent(app, options.prefix, options.partitions)
     run_worker(app)
 
 

@@ -32,6 +32,10 @@ _FENCED = {
 }
 
 
+class OutputTooLarge(Exception):
+    """A step wrote a record that no broker will take; the worker stops."""
+
+
 class RowsOnDisk(Protocol):
     """Where step 8 writes."""
 
@@ -104,6 +108,14 @@ def produce(
             return
         except BufferError:
             producer.poll(0.1)
+        except KafkaException as raised:
+            if raised.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                raise OutputTooLarge(
+                    f"An output of {len(output.value or b'')} bytes to {output.topic!r}, key "
+                    f"{output.key!r}, is more than the producer may send: the step must write "
+                    "smaller records."
+                ) from raised
+            raise
 
 
 class KafkaPort:

@@ -34,10 +34,15 @@ log = logging.getLogger(__name__)
 
 RECORDS_MAX = 4_000
 WORK_MAX_S = 1.0
+FAILURES_MAX = 8
 QUEUE_HIGH = 8_000
 QUEUE_LOW = 2_000
 UNTIL_SEEK = 1 << 62
 _RECORDS_PER_TURN = 100
+
+
+class CommitRefused(Exception):
+    """The broker answers, but never takes this batch; the worker stops."""
 
 
 class SeatState(enum.StrEnum):
@@ -120,6 +125,7 @@ class Seat:
         self._queue: deque[SourceRecord] = deque()
         self._wake = asyncio.Event()
         self._stopping = False
+        self._failures = 0
         self._fetching = True
         self._commit_began = 0.0
         self._work_began = 0.0
@@ -236,8 +242,17 @@ class Seat:
                 "Lane %s partition %d: %s; the partition is recovered.",
                 self._host.spec.name, self.partition, why,
             )  # fmt: skip
+            self._failures += 1
+            if self._failures >= FAILURES_MAX:
+                raise CommitRefused(
+                    f"Lane {self._host.spec.name!r} failed {self._failures} times in a row to "
+                    f"commit partition {self.partition} at offset {batch.position}, last with: "
+                    f"{why}. Look for that error at the broker, then start the worker again; "
+                    "nothing was lost."
+                ) from why
             await self._recover()
         else:
+            self._failures = 0
             self._work.committed()
             self.committed_position = batch.position
             self._host.committed(batch, time.monotonic() - began)
