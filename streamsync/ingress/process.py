@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
+from streamsync.contracts.codec import Contracts
+from streamsync.contracts.registry import SchemaRegistry
 from streamsync.ingress.server import Ingress
 from streamsync.ingress.settings import IngressLimits
 from streamsync.ingress.storage import Storage
 from streamsync.sources.configured import ConfiguredSource
 
 logger = logging.getLogger(__name__)
+
+_REGISTRY_S = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +64,7 @@ async def serve(address: IngressAddress, sources: Mapping[str, ConfiguredSource]
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     storage = Storage(
         address.bootstrap_servers,
-        address.registry_url,
+        lambda: Contracts(SchemaRegistry(address.registry_url, patience_s=_REGISTRY_S)),
         partitions=address.partitions,
         timeout_ms=limits.store_timeout_ms,
     )

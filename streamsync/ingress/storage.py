@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from streamsync.contracts.codec import Contracts
-from streamsync.contracts.registry import RegistryUnavailable, SchemaRegistry
+from streamsync.contracts.registry import RegistryUnavailable
 from streamsync.core.records import RawWebhook
 from streamsync.ingress.publisher import NotStored, Publisher
 from topology.topics import BILLING_WEBHOOKS, declared
@@ -34,10 +35,15 @@ class Storage:
     """Writes raw webhooks. Create it inside the running loop."""
 
     def __init__(
-        self, bootstrap_servers: str, registry_url: str, *, partitions: int, timeout_ms: int
+        self,
+        bootstrap_servers: str,
+        contracts: Callable[[], Contracts],
+        *,
+        partitions: int,
+        timeout_ms: int,
     ) -> None:
         self._bootstrap_servers = bootstrap_servers
-        self._registry_url = registry_url
+        self._make_contracts = contracts
         self._partitions = partitions
         self._contracts: Contracts | None = None
         self._publisher = Publisher(bootstrap_servers, BILLING_WEBHOOKS, timeout_ms=timeout_ms)
@@ -73,7 +79,7 @@ class Storage:
 
     def _connect(self) -> Contracts:
         self._ensure_topic()
-        return Contracts(SchemaRegistry(self._registry_url, patience_s=_ADMIN_S))
+        return self._make_contracts()
 
     def _ensure_topic(self) -> None:
         admin = AdminClient({"bootstrap.servers": self._bootstrap_servers}, logger=logger)

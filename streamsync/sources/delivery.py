@@ -18,7 +18,7 @@ from tenacity import (
     RetryError,
     retry_if_exception_type,
     stop_after_delay,
-    wait_exponential_jitter,
+    wait_random_exponential,
 )
 
 from streamsync.sources import SOURCES
@@ -53,7 +53,7 @@ class Delivered:
 def _pause(state: RetryCallState) -> float:
     failure = state.outcome.exception() if state.outcome else None
     told = failure.after_s if isinstance(failure, _TryAgain) else None
-    backoff: float = wait_exponential_jitter(initial=0.2, max=_PAUSE_MAX_S)(state)
+    backoff: float = wait_random_exponential(multiplier=0.2, max=_PAUSE_MAX_S)(state)
     return backoff if told is None else min(_PAUSE_MAX_S, max(told, backoff))
 
 
