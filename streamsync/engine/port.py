@@ -155,7 +155,7 @@ class KafkaPort:
             for output, timestamp_ms in records:
                 produce(self._producer, output, self._place(output), timestamp_ms)
 
-        self._call(send)
+        self._call(send, again=False)
 
     def changelog(self, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
         # Wall clock on purpose: compaction and retention of the changelog go by it.
@@ -166,7 +166,7 @@ class KafkaPort:
                 row = Output(self._changelog, key, value)
                 produce(self._producer, row, self._partition, self._timestamp_ms)
 
-        self._call(send)
+        self._call(send, again=False)
 
     def marker(self, position: int) -> None:
         self._marker_offset = None
@@ -177,7 +177,7 @@ class KafkaPort:
                 self._producer, row, self._partition, self._timestamp_ms, self._marker_delivered
             )
 
-        self._call(send)
+        self._call(send, again=False)
 
     def flush(self) -> None:
         end = time.monotonic() + SETTLE_TIMEOUT_S
@@ -224,8 +224,11 @@ class KafkaPort:
     def _marker_delivered(self, error: KafkaError | None, message: Message) -> None:
         self._marker_offset = None if error is not None else message.offset()
 
-    def _call(self, call: Callable[[], None]) -> None:
-        """Call librdkafka until it answers; whatever it answers, a `CommitError` says it."""
+    def _call(self, call: Callable[[], None], *, again: bool = True) -> None:
+        """Call librdkafka until it answers; whatever it answers, a `CommitError` says it.
+
+        `again=False` for what would be in the transaction twice if it were called again.
+        """
         end = time.monotonic() + SETTLE_TIMEOUT_S
         while True:
             try:
@@ -233,7 +236,7 @@ class KafkaPort:
                 return
             except KafkaException as raised:
                 error: KafkaError = raised.args[0]
-                if error.retriable() and not self._abandoned and time.monotonic() < end:
+                if again and error.retriable() and not self._abandoned and time.monotonic() < end:
                     time.sleep(0.01)
                     continue
                 self._give_up(error)

@@ -1,0 +1,84 @@
+"""Local databases that can't be trusted: rebuilt where the changelog can, refused where not."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import rocksdict
+from confluent_kafka.admin import AdminClient
+from engine_run import READY_S, Run, Worker, wait_until
+
+OFFSET = b"__faust\0offset__"
+TOPIC_ID = b"\0topic"
+
+
+@contextmanager
+def database(worker: Worker, lane: str, partition: int) -> Iterator[rocksdict.Rdict]:
+    path = worker.data_dir / "v1" / "tables" / f"{lane}-{partition}.db"
+    opened = rocksdict.Rdict(str(path), options=rocksdict.Options(raw_mode=True))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def stopped(broker: str, tmp_path: Path) -> Iterator[tuple[Run, Worker]]:
+    """A run with some history, and its stopped worker."""
+    with Run(broker, "engine-disk", tmp_path) as run:
+        run.feed(400, poison=1)
+        worker = run.worker("w", 39135)
+        worker.wait_ready(9)
+        run.wait_settled(explain=lambda: worker.log()[-2_000:])
+        assert worker.stop() == 0
+        yield run, worker
+
+
+def ends(worker: Worker) -> None:
+    wait_until(lambda: worker.process.poll() is not None, READY_S, lambda: worker.log()[-2_000:])
+    assert worker.process.returncode == 1
+
+
+def test_a_database_that_does_not_fit_is_rebuilt_and_an_unknown_row_stops_the_worker(
+    stopped: tuple[Run, Worker],
+) -> None:
+    run, worker = stopped
+    with database(worker, "ledger", 0) as rows:
+        rows[OFFSET] = b"1000000000"
+    with database(worker, "ledger", 1) as rows:
+        rows[TOPIC_ID] = b"of-another-cluster"
+        rows[b"total|account-nobody"] = b"\x01\x05"
+    again = run.worker("w", 39135)
+    again.wait_ready(9)
+    run.feed(100)
+    run.wait_settled(explain=lambda: again.log()[-2_000:])
+    assert again.stop() == 0
+    run.check(again.data_dir)
+    assert again.log().count("doesn't fit topic") == 2
+
+    for partition in range(run.partitions):
+        with database(worker, "ledger", partition) as rows:
+            for key in [key for key in rows.keys() if key.startswith(b"total|")]:
+                rows[key] = b"\x09" + rows[key][1:]
+    before = len(run.read(f"{run.prefix}.sums"))
+    newer = run.worker("w", 39135)
+    run.feed(20)
+    ends(newer)
+    assert "has version 9, this program reads 1" in newer.log()
+    assert len(run.read(f"{run.prefix}.sums")) == before
+
+    shutil.rmtree(worker.data_dir)
+    last = run.worker("w", 39135)
+    last.wait_ready(9)
+    run.wait_settled(explain=lambda: last.log()[-2_000:])
+    assert last.stop() == 0
+    run.check(last.data_dir)
+
+    # A source that was deleted and created again can't be what the rows came from.
+    admin = AdminClient({"bootstrap.servers": run.broker})
+    for future in admin.delete_topics([f"{run.prefix}.numbers"]).values():
+        future.result(30)
+    ends(lost := run.worker("w", 39135))
+    assert "records were deleted before they were read, or the topic was recreated" in lost.log()

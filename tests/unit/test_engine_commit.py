@@ -1,0 +1,342 @@
+"""What each answer of the broker means, and what a seat makes of it; no broker, no Faust."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from streamsync.engine import port as port_module
+from streamsync.engine.commit import Aborted, CommitError, CommitStep, Fenced, Unsettled, commit
+from streamsync.engine.lane import LaneSpec, Output, Poison, Shard, SourceRecord, Topology
+from streamsync.engine.lane import TopicSpec
+from streamsync.engine.partitioner import account_partition
+from streamsync.engine.port import MARKER, KafkaPort, OutputTooLarge
+from streamsync.engine.seat import (
+    FAILURES_MAX,
+    CommitRefused,
+    Ground,
+    Pace,
+    RejoinGuard,
+    Seat,
+    SeatState,
+)
+from streamsync.engine.shard import LaneShard, MemoryRows
+from streamsync.engine.work import Batch, PartitionWork
+
+
+def echo(_shard: Shard, record: SourceRecord) -> Iterable[Output]:
+    if record.value == b"bug":
+        raise ZeroDivisionError("a bug")
+    yield Output("out", record.key, record.value)
+
+
+def dead(record: SourceRecord, poison: Poison) -> Iterable[Output]:
+    yield Output("dead", record.key, poison.reason.encode())
+
+
+LANE = LaneSpec("echo", "in", echo, dead)
+TOPOLOGY = Topology("app", (LANE,), (TopicSpec("in", 1), TopicSpec("out", 3)), account_partition)
+
+
+def error(
+    code: int, *, retriable: bool = False, abort: bool = False, fatal: bool = False
+) -> KafkaException:
+    return KafkaException(
+        KafkaError(code, "x", retriable=retriable, txn_requires_abort=abort, fatal=fatal)
+    )
+
+
+class FakeMessage:
+    def offset(self) -> int:
+        return 41
+
+
+class FakeProducer:
+    """A transactional producer that answers as it is told, call by call."""
+
+    def __init__(self, answers: dict[str, list[KafkaException]] | None = None) -> None:
+        self.answers = answers or {}
+        self.calls: list[str] = []
+        self.records: list[tuple[str, bytes | None, int]] = []
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        waiting = self.answers.get(name)
+        if waiting:
+            raise waiting.pop(0)
+
+    def begin_transaction(self) -> None:
+        self._call("begin")
+
+    def produce(self, topic: str, **settings: Any) -> None:
+        self._call("produce")
+        self.records.append((topic, settings["key"], settings["partition"]))
+        if settings["on_delivery"] is not None:
+            settings["on_delivery"](None, FakeMessage())
+
+    def flush(self, _timeout: float) -> int:
+        self._call("flush")
+        return 0
+
+    def poll(self, _timeout: float) -> int:
+        return 0
+
+    def commit_transaction(self, _timeout: float) -> None:
+        self._call("commit")
+
+    def abort_transaction(self, _timeout: float) -> None:
+        self._call("abort")
+
+    def purge(self) -> None:
+        self._call("purge")
+
+
+class FakeCatalog:
+    def partitions(self, topic: str) -> int:
+        return TOPOLOGY.topic(topic).partitions
+
+
+class FakeDisk:
+    def __init__(self) -> None:
+        self.written: list[tuple[int, int, int]] = []
+
+    def write(self, partition: int, _rows: object, offset: int, position: int) -> None:
+        self.written.append((partition, offset, position))
+
+
+def port_over(producer: FakeProducer, disk: FakeDisk) -> KafkaPort:
+    return KafkaPort(
+        topology=TOPOLOGY, catalog=FakeCatalog(), producer=producer, loop_backs=None,
+        changelog="changelog", partition=0, disk=disk,
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+def batch() -> Batch:
+    work = PartitionWork(LANE, LaneShard(0, MemoryRows()), 5)
+    work.apply([SourceRecord("in", 0, 5, 1, b"k", b"v"), SourceRecord("in", 0, 7, 1, b"k", b"v")])
+    found = work.batch()
+    assert found is not None
+    return found
+
+
+def test_a_commit_goes_through_all_steps_in_order_and_stores_what_the_broker_confirmed() -> None:
+    producer, disk, seen = FakeProducer(), FakeDisk(), []
+    commit(batch(), port_over(producer, disk), lambda *place: seen.append(place))
+    assert seen == [("echo", 0, step) for step in CommitStep]
+    assert producer.calls == ["begin", "produce", "produce", "produce", "flush", "commit"]
+    assert producer.records[-1] == ("changelog", MARKER, 0)
+    assert disk.written == [(0, 41, 8)]
+
+
+@pytest.mark.parametrize(
+    ("call", "answer", "meaning"),
+    [
+        ("commit", error(KafkaError.INVALID_TXN_STATE, abort=True), Aborted),
+        ("produce", error(KafkaError._STATE, abort=True), Aborted),
+        ("commit", error(KafkaError._FENCED, fatal=True), Fenced),
+        # Tried again it would be in the transaction twice.
+        ("produce", error(KafkaError._TIMED_OUT, retriable=True), Unsettled),
+        ("begin", error(KafkaError.INVALID_PRODUCER_EPOCH, fatal=True), Fenced),
+        ("commit", error(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, fatal=True), Unsettled),
+    ],
+)
+def test_each_answer_of_the_broker_has_one_meaning_and_none_reaches_the_disk(
+    call: str, answer: KafkaException, meaning: type[CommitError]
+) -> None:
+    producer, disk = FakeProducer({call: [answer]}), FakeDisk()
+    with pytest.raises(meaning):
+        commit(batch(), port_over(producer, disk))
+    assert disk.written == []
+    assert ("abort" in producer.calls) == (meaning is Aborted)
+
+
+def test_a_retriable_answer_is_tried_again() -> None:
+    answers = [error(KafkaError._TIMED_OUT, retriable=True) for _ in range(3)]
+    producer, disk = FakeProducer({"commit": answers}), FakeDisk()
+    commit(batch(), port_over(producer, disk))
+    assert producer.calls.count("commit") == 4
+    assert disk.written == [(0, 41, 8)]
+
+
+def test_a_broker_that_never_answers_leaves_the_transaction_unsettled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(port_module, "SETTLE_TIMEOUT_S", 0.05)
+    answers = [error(KafkaError._TIMED_OUT, retriable=True) for _ in range(1_000)]
+    disk = FakeDisk()
+    with pytest.raises(Unsettled):
+        commit(batch(), port_over(FakeProducer({"commit": answers}), disk))
+    assert disk.written == []
+
+
+def test_an_abort_that_fails_is_unsettled() -> None:
+    producer = FakeProducer(
+        {
+            "commit": [error(KafkaError.INVALID_TXN_STATE, abort=True)],
+            "abort": [error(KafkaError._TIMED_OUT)],
+        }
+    )
+    with pytest.raises(Unsettled, match="abort itself"):
+        commit(batch(), port_over(producer, FakeDisk()))
+
+
+def test_an_output_that_no_broker_takes_stops_with_a_sentence() -> None:
+    producer = FakeProducer({"produce": [error(KafkaError.MSG_SIZE_TOO_LARGE)]})
+    with pytest.raises(OutputTooLarge, match="'out'"):
+        commit(batch(), port_over(producer, FakeDisk()))
+
+
+def test_an_abandoned_port_writes_nothing_any_more() -> None:
+    disk = FakeDisk()
+    port = port_over(FakeProducer(), disk)
+    port.marker(3)
+    port.abandon()
+    port.store([], 3)
+    assert disk.written == []
+    port.close()
+    with pytest.raises(Unsettled):
+        port.begin()
+
+
+class FakeHost:
+    """The worker around a seat: commits fail as told, recovery gives fresh ground."""
+
+    spec = LANE
+
+    def __init__(self, outcomes: list[BaseException | None]) -> None:
+        self.outcomes = outcomes
+        self.committed_batches: list[Batch] = []
+        self.recoveries = 0
+        self.losses: list[CommitError] = []
+        self.crashes: list[BaseException] = []
+        self.sought: list[int] = []
+
+    def fault(self, _lane: str, _partition: int, step: CommitStep) -> None:
+        if step is CommitStep.COMMIT and self.outcomes:
+            outcome = self.outcomes.pop(0)
+            if outcome is not None:
+                raise outcome
+
+    def ground(self) -> Ground:
+        position = self.committed_batches[-1].position if self.committed_batches else 0
+        return Ground(MemoryRows(), position, port_over(FakeProducer(), FakeDisk()))
+
+    async def recover_again(self, _partition: int) -> Ground:
+        self.recoveries += 1
+        return self.ground()
+
+    async def seek(self, seat: Seat) -> None:
+        self.sought.append(seat.resume_position)
+        seat.fetch_floor = 0
+
+    async def set_fetching(self, _partition: int, _fetching: bool) -> None: ...
+
+    async def run_in_thread(self, call: Callable[[], None]) -> None:
+        await asyncio.sleep(0)
+        call()
+
+    def discard(self, port: KafkaPort) -> None:
+        port.abandon()
+
+    def lost(self, _partition: int, why: CommitError) -> None:
+        self.losses.append(why)
+
+    def committed(self, done: Batch, _seconds: float) -> None:
+        self.committed_batches.append(done)
+
+    def failed(self, _outcome: str) -> None: ...
+
+    async def crash(self, reason: BaseException) -> None:
+        self.crashes.append(reason)
+
+
+def records(first: int, count: int, value: bytes = b"v") -> list[SourceRecord]:
+    return [SourceRecord("in", 0, first + n, 1, b"k", value) for n in range(count)]
+
+
+async def until(done: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if done():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("nothing happened")
+
+
+async def test_a_seat_commits_a_quiet_partition_at_once_and_releases_with_a_last_commit() -> None:
+    host = FakeHost([])
+    seat = Seat(host, 0, host.ground(), Pace())
+    seat.offer(records(0, 3))
+    await until(lambda: len(host.committed_batches) == 1)
+    seat.offer(records(3, 2))
+    await asyncio.sleep(0.02)
+    await seat.release(5)
+    assert host.committed_batches[-1].position == 5
+    assert seat.state is SeatState.RELEASED
+    assert not host.crashes
+
+
+@pytest.mark.parametrize("failure", [Aborted("x"), Unsettled("x")], ids=["aborted", "unsettled"])
+async def test_a_failed_commit_recovers_in_place_and_runs_the_same_records_again(
+    failure: CommitError,
+) -> None:
+    host = FakeHost([failure])
+    seat = Seat(host, 0, host.ground(), Pace())
+    seat.offer(records(0, 3))
+    await until(lambda: bool(host.sought))
+    assert (host.recoveries, host.sought, seat.state) == (1, [0], SeatState.ACTIVE)
+    seat.offer(records(0, 3))
+    await until(lambda: len(host.committed_batches) == 1)
+    assert [r.offset for r in host.committed_batches[0].records] == [0, 1, 2]
+    await seat.release(5)
+
+
+async def test_a_fenced_seat_forgets_everything_and_asks_the_group() -> None:
+    host = FakeHost([Fenced("x")])
+    seat = Seat(host, 0, host.ground(), Pace())
+    seat.offer(records(0, 3))
+    await until(lambda: bool(host.losses))
+    await seat.release(5)
+    assert seat.state is SeatState.LOST
+    assert host.committed_batches == []
+
+
+async def test_a_bug_in_a_step_stops_the_worker_before_the_commit() -> None:
+    host = FakeHost([])
+    seat = Seat(host, 0, host.ground(), Pace())
+    seat.offer([*records(0, 2), *records(2, 1, b"bug")])
+    await until(lambda: bool(host.crashes))
+    await seat.release(5)
+    assert isinstance(host.crashes[0], ZeroDivisionError)
+    assert host.committed_batches == []
+
+
+async def test_a_batch_that_is_never_taken_stops_the_worker_with_a_sentence() -> None:
+    host = FakeHost([Aborted("the broker says no")] * FAILURES_MAX)
+    seat = Seat(host, 0, host.ground(), Pace())
+    for attempt in range(FAILURES_MAX):
+        seat.offer(records(0, 1))
+        await until(lambda: host.recoveries > attempt or bool(host.crashes))  # noqa: B023
+        await asyncio.sleep(0)
+    await until(lambda: bool(host.crashes))
+    assert isinstance(host.crashes[0], CommitRefused)
+    assert "the broker says no" in str(host.crashes[0])
+    await seat.release(5)
+
+
+def test_the_gap_grows_with_the_partitions_that_commit_and_shrinks_again() -> None:
+    pace = Pace()
+    assert pace.gap(0.0) == 0
+    for seat in range(8):
+        pace.began(seat, 10.0)
+    assert pace.gap(10.1) == pytest.approx(0.040)  # 2 x 8 / 400 s, as measured
+    assert pace.gap(11.5) == 0
+
+
+def test_asking_the_group_again_slows_down_and_ends() -> None:
+    guard = RejoinGuard(limit=3, window_s=60, pause_s=0.2)
+    assert [guard.next_pause(n) for n in range(4)] == [0.2, 0.4, 0.8, None]
+    assert guard.next_pause(100) == 0.2
