@@ -7,7 +7,7 @@ per purpose; ERP and mismatches are sums of debits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Final, Protocol
 
@@ -76,17 +76,21 @@ def billing_amount(fact: Fact) -> tuple[str, int] | None:
     return None
 
 
-def billing_amounts(facts: Sequence[Fact]) -> list[tuple[str, str, int, str, int]]:
+def billing_amounts(
+    facts: Sequence[Fact], without: Collection[str] = ()
+) -> list[tuple[str, str, int, str, int]]:
     """Billing's own figures of one document: (fact id, purpose, business time, currency, amount).
 
-    `facts`: those that the books took; a refused credit must not lower what a void clears. A void
-    or loss clears what earlier credits left of the invoice's total.
+    `without`: ids of the facts that wait or are refused; they have no figure yet, and must not
+    lower what a void or loss clears: what earlier credits left of the invoice's total.
     """
     told = in_order(facts)
     refunds = refund_amounts(told)
     left = sum(signed_total(fact.invoice) for fact in told if fact.invoice is not None)
     found: list[tuple[str, str, int, str, int]] = []
     for fact in told:
+        if fact.fact_id in without:
+            continue
         own = billing_amount(fact)
         amount = own[1] if own is not None else refunds.get(fact.fact_id)
         if fact.kind in _CLEARING:

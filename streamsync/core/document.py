@@ -134,6 +134,10 @@ def issue(fact: Fact, invoice: Invoice, on: date, zone: str) -> Issued:
             "document_total_mismatch",
             f"total {signed_total(invoice)}, net and tax of its lines add up to {gross}",
         )
+    if tax and (tax < 0) != (gross < 0):
+        raise CannotReduce(
+            "tax_negative", f"tax {tax} is against the direction of the total {gross}"
+        )
     return Issued(fact, on, gross, tax, lines)
 
 
@@ -179,6 +183,11 @@ def reduce(
     document: Issued, on: date, net: int, tax: int, named: Sequence[CreditNoteLine] = ()
 ) -> tuple[Issued, Taken]:
     """Take a net and a tax amount; `named`: the note's own lines, if it has any."""
+    if min(net, tax, *(line.amount_minor for line in named)) < 0:
+        raise CannotReduce("amount_negative", f"net {net}, tax {tax}, or a line is below zero")
+    if named and sum(line.amount_minor for line in named) != net:
+        told = sum(line.amount_minor for line in named)
+        raise CannotReduce("document_total_mismatch", f"net {net}, the lines add up to {told}")
     if net > document.net_left or tax > document.tax_left:
         raise CannotReduce(
             "credit_exceeds_document",

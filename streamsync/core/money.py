@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-# ISO 4217 List One (current currency and funds codes, SIX Financial Information, maintenance agency
-# of the standard). Codes without a minor unit (gold, testing, SDR) are left out: nobody bills them.
+# ISO 4217 List One as published on 2026-01-01 (current currency and funds codes; SIX Financial
+# Information, maintenance agency of the standard). Codes without a minor unit (gold, testing,
+# special drawing rights) are left out: nobody bills in them.
 _DECIMALS_0: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 _DECIMALS_3: Final = "BHD IQD JOD KWD LYD OMR TND"
 _DECIMALS_4: Final = "CLF UYW"

@@ -6,6 +6,7 @@ import pytest
 
 from streamsync.core.company import TemplateLine
 from streamsync.core.money import (
+    EXPONENTS,
     STRIPE_EXPONENTS,
     UnknownCurrency,
     allocate,
@@ -37,13 +38,16 @@ def test_amounts_are_written_with_the_exponent_of_iso_4217(
 
 
 def test_the_table_has_the_exponents_that_the_standard_lists() -> None:
-    # ISO 4217 List One: all codes whose minor unit is not 2, and not "not applicable".
-    assert {code for code in "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV".split()} < {
-        code for code in ("XAF XOF XPF " + "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV")
-        .split()
-        if exponent(code) == 0
+    # ISO 4217 List One as published on 2026-01-01: all codes whose minor unit is not 2.
+    by_digits = {
+        digits: " ".join(sorted(code for code, own in EXPONENTS.items() if own == digits))
+        for digits in (0, 3, 4)
     }
-    assert all(exponent(code) == 3 for code in "BHD IQD JOD KWD LYD OMR TND".split())
+    assert by_digits == {
+        0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+        3: "BHD IQD JOD KWD LYD OMR TND",
+        4: "CLF UYW",
+    }
     assert not any(is_currency(code) for code in ("XAU", "XTS", "XXX", "usd", ""))
     with pytest.raises(UnknownCurrency, match='"usd" is not an ISO 4217 currency'):
         exponent("usd")
@@ -89,8 +93,8 @@ def test_every_journal_of_the_profile_balances_for_all_amounts() -> None:
     [
         (
             template("Dr receivable gross, Cr deferred deferred, Cr revenue immediate"),
-            'invoice_issued does not balance (gross = deferred + immediate + tax): "tax" is debited '
-            "once and credited never.",
+            "invoice_issued does not balance (gross = deferred + immediate + tax): "
+            '"tax" is debited once and credited never.',
         ),
         (
             template("Dr receivable deferred, Cr deferred deferred"),
@@ -111,11 +115,11 @@ def test_every_journal_of_the_profile_balances_for_all_amounts() -> None:
         ((), "invoice_issued has no lines: name each amount on a debit and a credit side."),
     ],
 )
-def test_a_wrong_template_is_told_by_amount(
-    lines: tuple[TemplateLine, ...], sentence: str
-) -> None:
+def test_a_wrong_template_is_told_by_amount(lines: tuple[TemplateLine, ...], sentence: str) -> None:
     assert sentence in check_template("invoice_issued", lines)
 
 
 def test_an_unknown_journal_is_told_with_those_that_exist() -> None:
-    assert check_template("invoice", ())[0].startswith('"invoice" is no journal: use one of invoice')
+    assert check_template("invoice", ())[0].startswith(
+        '"invoice" is no journal: use one of invoice'
+    )

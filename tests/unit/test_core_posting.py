@@ -1,4 +1,4 @@
-"""Postings: identity, content, corrections, validation, and what is held against the ERP's answer."""
+"""Postings: identity, content, corrections, validation, and what the ERP's answer is held to."""
 
 from __future__ import annotations
 
@@ -115,7 +115,9 @@ def _command(lines: tuple[PostingLine, ...] = SALE) -> PostingCommand:
     )
 
 
-def _answer(command: PostingCommand, *echo: EchoLine, status: str = "posted") -> PostingConfirmation:
+def _answer(
+    command: PostingCommand, *echo: EchoLine, status: str = "posted"
+) -> PostingConfirmation:
     debits = sum(each.amount_minor for each in echo if each.side == "debit")
     credits_minor = sum(each.amount_minor for each in echo if each.side == "credit")
     return PostingConfirmation(
@@ -153,8 +155,8 @@ def _echo(command: PostingCommand) -> tuple[EchoLine, ...]:
 
 def test_every_part_of_the_identity_makes_another_key() -> None:
     keys = {KEY}
-    for name in IDENTITY:
-        keys.add(posting.idempotency_key(**{**IDENTITY, name: f"{IDENTITY[name]}x"}))
+    for name, value in IDENTITY.items():
+        keys.add(posting.idempotency_key(**{**IDENTITY, name: f"{value}x"}))
     assert len(keys) == 1 + len(IDENTITY)
     assert all(re.fullmatch("[0-9a-f]{32}", key) for key in keys)
 
@@ -165,7 +167,7 @@ def test_parts_of_the_identity_do_not_run_into_each_other() -> None:
 
 
 def test_keys_do_not_change_between_versions() -> None:
-    # Computed with sha256sum over the parts, each behind its length as 4 bytes, when first released.
+    # Made with sha256sum over the parts, each behind its length as 4 bytes.
     assert KEY == "99b5cfe9faf1d1d208d8cc98b60ab5a3"
 
 
@@ -226,14 +228,15 @@ def test_a_new_account_mapping_moves_nothing_that_is_accepted() -> None:
     remapped = tuple(replace(each, account="new") for each in SALE)
     assert posting.delta(SALE, remapped) == ()
     grown = tuple(replace(each, amount_minor=1100, functional_minor=1100) for each in remapped)
-    assert [each.account for each in posting.delta(SALE, grown)] == ["acc-receivable", "acc-revenue"]
+    assert [each.account for each in posting.delta(SALE, grown)] == [
+        "acc-receivable",
+        "acc-revenue",
+    ]
 
 
 def test_currencies_that_move_in_opposite_directions_stay_balanced_in_both() -> None:
     old = [replace(SALE[0], functional_minor=1000), replace(SALE[1], functional_minor=1000)]
-    new = [
-        replace(each, amount_minor=1100, functional_minor=900) for each in SALE
-    ]
+    new = [replace(each, amount_minor=1100, functional_minor=900) for each in SALE]
     sums = posting.totals(posting.delta(old, new))
     assert (sums.debit_minor, sums.credit_minor) == (100, 100)
     assert (sums.functional_debit_minor, sums.functional_credit_minor) == (100, 100)
@@ -420,9 +423,7 @@ def _total(**figures: int) -> ControlTotal:
         ),
         0,
     )
-    return ControlTotal(
-        period="2022-01", currency="USD", purpose="refunded", **{**zero, **figures}
-    )
+    return ControlTotal(period="2022-01", currency="USD", purpose="refunded", **{**zero, **figures})
 
 
 def test_totals_add_up_and_agree_only_when_every_difference_is_named() -> None:

@@ -1,7 +1,7 @@
 """Journals against figures that others published.
 
 Each case names the publication's figures (in dollars there, in cents here); P and X numbers are
-those of the project's list of oracles. Stripe: its revenue recognition guide (methodology, examples).
+those of the project's list of oracles. Stripe: the examples of its revenue recognition guide.
 """
 
 from __future__ import annotations
