@@ -7,7 +7,7 @@ control topic, where the books pick it up at a stated tick.
 """
 
 from streamsync.governance.diff import Change, diff
-from streamsync.governance.load import load_chart, load_company, load_customers
+from streamsync.governance.load import load_company, load_customers
 from streamsync.governance.payload import (
     PayloadError,
     content_hash,
@@ -25,7 +25,6 @@ __all__ = [
     "content_hash",
     "diff",
     "from_payload",
-    "load_chart",
     "load_company",
     "load_customers",
     "reference_data",

@@ -12,6 +12,7 @@ import zoneinfo
 from collections.abc import Iterable
 
 from streamsync.core import money
+from streamsync.core.reasons import Owner
 from streamsync.governance.folder import REQUIRED, Folder
 from streamsync.governance.policy_checks import check_policies, check_profiles
 from streamsync.governance.problems import listed, nearest
@@ -19,10 +20,8 @@ from streamsync.governance.reading import Placed
 from streamsync.governance.shapes import AccountItem, CompanyFile, EntityRuleItem
 from streamsync.governance.yaml_source import Location, YamlFile
 
-# Who works on exceptions (`core.reasons` names one of them for every reason), and who approves
-# changes of each file.
-DESKS = ("finance", "it", "billing")
-OWNERS = (*DESKS, *(name for name in REQUIRED if name != "company"), "customers")
+# Who works on exceptions (every reason names one of them), and who approves changes of each file.
+OWNERS = (*map(str, Owner), *(name for name in REQUIRED if name != "company"), "customers")
 
 PURPOSES = (
     "invoice_issued",

@@ -6,7 +6,6 @@ when no problem was found.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from streamsync.governance.folder import Folder, read_folder
 from streamsync.governance.problems import CompanyErrors, Problem
 from streamsync.governance.shapes import (
     AccountItem,
-    ChartFile,
     CompanyFile,
     EntityItem,
     EntityRuleItem,
@@ -42,7 +40,6 @@ class _Sound:
     folder: Folder
     head: CompanyFile
     thresholds: ThresholdsFile
-    chart: ChartFile
 
 
 def load_company(directory: Path | str) -> Company:
@@ -71,11 +68,6 @@ def load_customers(
     )
 
 
-def load_chart(directory: Path | str) -> Mapping[str, Mapping[str, str]]:
-    """Entity to account to its name: the accounts that the ERP must have."""
-    return _sound(directory).chart.chart
-
-
 def _sound(directory: Path | str) -> _Sound:
     place = Path(directory)
     if not place.is_dir():
@@ -84,10 +76,10 @@ def _sound(directory: Path | str) -> _Sound:
     folder = read_folder(place)
     check_folder(folder)
     problems = folder.problems()
-    head, thresholds, chart = folder.company, folder.thresholds, folder.chart
-    if problems or head is None or thresholds is None or chart is None:
+    head, thresholds = folder.company, folder.thresholds
+    if problems or head is None or thresholds is None:
         raise CompanyErrors(problems)
-    return _Sound(folder, head, thresholds, chart)
+    return _Sound(folder, head, thresholds)
 
 
 def _compiled(sound: _Sound) -> Company:

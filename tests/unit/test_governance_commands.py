@@ -38,12 +38,12 @@ def test_check_says_that_a_sound_folder_is_sound(app: typer.Typer, acme: Path) -
 
 def test_check_lists_every_error_and_fails(app: typer.Typer, acme: Path) -> None:
     edit(acme, "company.yaml", "version: 1", "version: 0")
-    edit(acme, "chart.yaml", '"4010": Onboarding revenue', '"4011": Onboarding revenue')
+    edit(acme, "chart.yaml", '"4010": Revenue', '"4011": Revenue')
     result = CliRunner().invoke(app, ["check", str(acme)])
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr.splitlines() == [
-        f'{acme}/accounts.yaml:7:100: account_not_in_chart: Account "4010" is not in the chart of '
+        f'{acme}/accounts.yaml:7:96: account_not_in_chart: Account "4010" is not in the chart of '
         '"acme-us". Did you mean "4910"? Add it to chart.yaml, or use one that is there.',
         f'{acme}/company.yaml:8:10: wrong_value: "0" is too low: the lowest is 1.',
         f"2 errors in {acme}.",

@@ -102,6 +102,12 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         "customer_owner: erp",
         ["company.yaml:17:17: wrong_value: \"erp\" is not one of 'crm' or 'billing'."],
     ),
+    "a date without hyphens": (
+        "company.yaml",
+        "2012-01-01",
+        "20120101",
+        ['company.yaml:10:17: wrong_value: "20120101" is not a date: write it as YYYY-MM-DD.'],
+    ),
     "not a date": (
         "company.yaml",
         "2012-01-01",
