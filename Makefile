@@ -1,0 +1,67 @@
+# Two commands do everything: `make demo` and `make test`. Both set themselves up.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint test-unit test-contract test-integration test-chaos lock compose-check \
+	clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/runtime.stamp ## Play sixty days of billing through everything (ONCE=1 ends after it)
+	$(BIN)/streamsync demo $(if $(ONCE),--once) $(DEMO_ARGS)
+
+test: lint test-unit test-contract test-integration test-chaos ## All checks and tests
+
+lint: $(VENV)/dev.stamp ## Style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-unit: $(VENV)/dev.stamp ## Unit and property tests, no broker
+	$(PYTEST) tests/unit tests/property
+
+test-contract: $(VENV)/dev.stamp ## Payloads, schemas, compatibility, adapter conformance
+	$(PYTEST) tests/contract
+
+test-integration: $(VENV)/dev.stamp ## Real broker, registry and processes
+	$(PYTEST) tests/integration
+
+test-chaos: $(VENV)/dev.stamp ## kill -9 at every step, rebalance, broker restart
+	$(PYTEST) tests/chaos
+
+compose-check: ## Validate docker-compose.yml with docker compose
+	docker compose config --quiet
+
+lock: ## Write both lock files anew (needs uv)
+	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --upgrade -o requirements.lock
+	uv pip compile pyproject.toml --extra build --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header -c requirements.lock -o requirements-dev.lock
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
+		"Python 3.11 or newer is needed: apt-get install python3 python3-venv (Debian)," \
+		"dnf install python3.12 (Fedora), brew install python@3.12 (macOS);" \
+		"then make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo \
+		"Python's venv module is needed: apt-get install python3-venv (Debian);" \
+		"Fedora's and Homebrew's Python bring it." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/runtime.stamp: $(BIN)/python requirements.lock pyproject.toml
+	$(PIP) install --quiet --require-hashes -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/runtime.stamp requirements-dev.lock
+	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
