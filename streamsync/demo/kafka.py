@@ -22,6 +22,7 @@ from topology import topics
 _PATIENCE_S = 30
 _POLL_S = 1.0
 _BATCH = 1000
+_ERRORS_ONLY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,14 @@ class Kafka:
                 "enable.idempotence": True,
                 # Kafka's own hash of the key, as every other writer of these topics.
                 "partitioner": "murmur2_random",
+                # Retries are librdkafka's business; what fails for good is raised here.
+                "log_level": _ERRORS_ONLY,
             }
         )
+
+    def close(self) -> None:
+        """Let go of the broker, before it is stopped."""
+        self._producer.close()
 
     def tick(self, number: int, time_ms: int) -> None:
         """Write the next tick."""
@@ -89,6 +96,7 @@ class Kafka:
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
+                "log_level": _ERRORS_ONLY,
             }
         )
         try:

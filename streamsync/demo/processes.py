@@ -17,7 +17,7 @@ from streamsync.erp.commands import TOKEN_VARIABLE
 from streamsync.sources.configured import STRIPE_SECRET
 
 # Per ten thousand postings: a demo of a thousand should meet every fault.
-_FAULTS = "no_answer=100,reject=100,alter=100,late=250"
+FAULTS = "no_answer=100,reject=100,alter=100,late=250"
 _HOST = "127.0.0.1"
 
 
@@ -49,7 +49,7 @@ def child_specs(
                 f"--data-dir={options.folder / 'erp-simulated'}",
                 f"--chart={options.company_dir}",
                 f"--seed={options.seed}",
-                f"--faults={_FAULTS}",
+                f"--faults={FAULTS}",
                 "--hold-seconds=0.2",
             ),
             environment=with_token,

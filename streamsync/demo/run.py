@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -41,6 +42,7 @@ from topology import topics
 SOURCE = "stripe"
 _REQUEST_SECONDS = 20
 _COLLECT_TRIES = 60
+_PLAIN_WIDTH = 140
 
 
 class Stopped(Exception):
@@ -121,13 +123,14 @@ async def _installation(
                 contracts = await asyncio.to_thread(_publish_rules, options, company)
                 progress.say("starting the simulated ERP, ingress, worker and adapter")
                 starting = asyncio.gather(
-                    *(
-                        children.start(spec)
-                        for spec in child_specs(options, secret, erp, entities)
-                    )
+                    *(children.start(spec) for spec in child_specs(options, secret, erp, entities))
                 )
                 await _first(_wait(starting), children.failure, stopped)
-                yield _connect(options, company, contracts, session, secret), children
+                at = _connect(options, company, contracts, session, secret)
+                try:
+                    yield at, children
+                finally:
+                    at.kafka.close()
             finally:
                 progress.say("stopping")
                 await children.stop()
@@ -208,7 +211,9 @@ def _tell(options: DemoOptions, report: Json) -> None:
     if options.as_json:
         print(json.dumps(report))
     else:
-        screen.show(Console(), report)
+        # Where nobody can widen a window, the tables decide how wide the output is.
+        width = None if sys.stdout.isatty() else _PLAIN_WIDTH
+        screen.show(Console(width=width), report)
 
 
 def _tell_addresses(options: DemoOptions, progress: Progress) -> None:
