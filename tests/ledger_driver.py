@@ -135,7 +135,8 @@ class Books:
         return sorted(one.code for one in self.exceptions().values() if one.state == "detected")
 
     def totals(self, entity: str) -> Totals:
-        return [book for book in self._read(topics.TOTALS) if book.entity == entity][-1]
+        books: list[Totals] = self._read(topics.TOTALS)
+        return [book for book in books if book.entity == entity][-1]
 
     def dead_letters(self) -> list[Any]:
         return self._read(topics.DEAD_LETTERS)

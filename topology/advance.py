@@ -13,7 +13,7 @@ import msgspec
 
 from streamsync.core.records import Continuation, ReferenceData, Tick
 from streamsync.engine.lane import Poison
-from streamsync.governance.payload import from_payload
+from streamsync.governance.payload import PayloadError, from_payload
 from topology import account, close, reconcile
 from topology.rows import CLOCK, COMPANY, DUE, STAGED_COMPANY, WAIT, ClockRow, row_key
 from topology.turn import Turn
@@ -47,7 +47,10 @@ def receive_continuation(turn: Turn, continuation: Continuation) -> None:
 
 def receive_rules(turn: Turn, item: ReferenceData) -> None:
     """Take a company's rules: in force at once, or staged until their tick."""
-    company = from_payload(item.payload)
+    try:
+        company = from_payload(item.payload)
+    except PayloadError as error:
+        raise Poison("rules_malformed", str(error)) from error
     key = row_key(item.tenant)
     known = turn.shard.get(COMPANY, key)
     if known is not None and known.version >= company.version:

@@ -14,6 +14,7 @@ from streamsync.core.matching import Mismatch, compare
 from streamsync.core.records import PostingCommand, PostingConfirmation
 from topology import account, close, report
 from topology.rows import (
+    DUE,
     EXCEPTION,
     POSTING,
     POSTING_DOCUMENT,
@@ -80,12 +81,22 @@ def reach_deadline(turn: Turn, due: DueRow) -> None:
     command = row.in_flight.command
     if command.revision != due.revision:
         return
+    if not command.created_at_ms and not due.started:
+        _start_deadline(turn, due, command)
+        return
     missing = Mismatch(
         "M01", command.totals.debit_minor, f"no confirmation by {command.deadline_at_ms}"
     )
     _open(turn, command, missing, 0)
     flight = msgspec.structs.replace(row.in_flight, missing=True)
     turn.shard.put(POSTING, where, msgspec.structs.replace(row, in_flight=flight))
+
+
+def _start_deadline(turn: Turn, due: DueRow, command: PostingCommand) -> None:
+    """The command is older than the first tick: its time allowed runs from that tick on."""
+    until = turn.clock.time_ms + command.deadline_at_ms
+    key = row_key(f"{until:015d}", due.account, due.document, due.idempotency_key)
+    turn.shard.put(DUE, key, msgspec.structs.replace(due, started=True))
 
 
 def _accepted(flight: InFlight, confirmation: PostingConfirmation) -> Accepted:

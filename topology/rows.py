@@ -124,13 +124,17 @@ class PostingRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class DueRow(msgspec.Struct, frozen=True, array_like=True):
-    """Work that falls due: `release` of a document's revenue, or a confirmation `deadline`."""
+    """Work that falls due: `release` of a document's revenue, or a confirmation `deadline`.
+
+    `started`: the command was made before the first tick, and its time began with that tick.
+    """
 
     kind: str
     account: str
     document: str
     idempotency_key: str = ""
     revision: int = 0
+    started: bool = False
 
 
 class WaitRow(msgspec.Struct, frozen=True, array_like=True):

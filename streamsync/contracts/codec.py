@@ -87,7 +87,9 @@ class Contracts:
         header, schema = self._written[type(record)]
         body = io.BytesIO()
         body.write(header)
-        fastavro.schemaless_writer(body, schema, msgspec.to_builtins(record, builtin_types=(bytes,)))
+        fastavro.schemaless_writer(
+            body, schema, msgspec.to_builtins(record, builtin_types=(bytes,))
+        )
         return body.getvalue()
 
     def decode(self, data: bytes) -> Any:
@@ -107,7 +109,7 @@ class Contracts:
         body.seek(_HEADER.size)
         try:
             told: AvroMessage = fastavro.schemaless_reader(body, writer, reader)
-            record = msgspec.convert(told, cls)
+            record: Any = msgspec.convert(told, cls)
         except Exception as error:  # fastavro raises whatever its C code met
             raise ContractError(
                 "record_malformed", f"not a {cls.__name__}: {type(error).__name__}"

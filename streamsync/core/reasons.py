@@ -143,6 +143,7 @@ _RECORD: Final = {
     "posting_invalid": _it("a command failed validation", "correct the rules and apply", True),
     "record_malformed": _it("a value does not fit its schema", _WRITER),
     "record_unexpected": _it("a record does not belong on its topic", _WRITER),
+    "rules_malformed": _it("published rules can't be read", "publish them again with apply"),
     "schema_unknown": _it("the schema of a value is unknown", _UPGRADE, True),
     "source_unknown": _it("no such billing source is installed", _UPGRADE, True),
     "tick_backwards": _it("a tick's time is before the last one", "correct the clock"),

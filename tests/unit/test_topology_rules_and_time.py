@@ -29,9 +29,7 @@ def without_role(role: str) -> Company:
 def invoice_of(number: int) -> dict[str, Any]:
     times = {"finalized_at": JAN_15 + NOON, "paid_at": None}
     item = line(id=f"il_{number}", period={"start": JAN_15 + NOON, "end": FEB_15 + NOON})
-    body = invoice(
-        item, id=f"in_{number}", customer=f"cus_{number % 7}", status_transitions=times
-    )
+    body = invoice(item, id=f"in_{number}", customer=f"cus_{number % 7}", status_transitions=times)
     return event("invoice.finalized", body, id=f"evt_{number}")
 
 
@@ -89,11 +87,35 @@ def test_a_month_end_is_done_in_bounded_steps_and_cut_only_when_all_is_done() ->
         if record.value
     ]
     assert sum(isinstance(record, Continuation) for record in log) >= 2
-    (line_,) = [
-        row for row in books.totals("acme-us").lines if row.purpose == "revenue_released"
-    ]
+    (line_,) = [row for row in books.totals("acme-us").lines if row.purpose == "revenue_released"]
     assert line_.commands_count == count
     assert line_.billing_minor == count * 1700
+
+
+def test_a_command_older_than_the_first_tick_has_its_full_time_from_that_tick_on() -> None:
+    books = Books()
+    books.customer("cus_1")
+    books.webhook(invoice_of(1))
+    books.run(lambda _: None)
+    for time, codes in (
+        ("2026-01-16T00:00:00", []),
+        ("2026-01-16T12:00:00", []),
+        ("2026-02-16T00:00:00", ["M01"]),
+    ):
+        books.tick(time)
+        books.run()
+        assert books.open_codes() == codes
+
+
+def test_rules_that_cannot_be_read_are_a_dead_letter_and_the_last_ones_stand() -> None:
+    books = Books()
+    broken = replace(reference_data(books.company, 0, "test", None), payload='{"tenant":1}')
+    books.publish(broken)
+    books.customer("cus_1")
+    books.webhook(invoice_of(1))
+    books.run()
+    assert {letter.reason for letter in books.dead_letters()} == {"rules_malformed"}
+    assert len(books.commands()) == 1
 
 
 def run_with_crash(step: CommitStep, after: int) -> Books:
@@ -125,8 +147,8 @@ def uncrashed() -> Books:
     books = Books()
     for one in customers(5, accounts=45):
         books.feed(topics.CUSTOMERS, one.account, one)
-    for one in simulate(5, accounts=45, days=20):
-        books.webhook(one.body)
+    for told in simulate(5, accounts=45, days=20):
+        books.webhook(told.body)
     for time in ("2026-01-20T12:00:00", "2026-02-01T12:00:00", "2026-03-02T12:00:00"):
         books.run()
         books.tick(time)
