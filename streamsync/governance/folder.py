@@ -130,11 +130,9 @@ def _profile_places(directory: Path) -> dict[str, tuple[Path, str]]:
 def shipped_profiles() -> Path:
     """The folder of the profiles that come with streamsync.
 
-    An installed package holds them as `streamsync/profiles`; a checkout beside the package.
+    A checkout has them at its top and links to them from the package, so that a wheel holds them.
     """
-    package = Path(__file__).parents[1]
-    inside = package / "profiles"
-    return inside if inside.is_dir() else package.parent / "profiles"
+    return Path(__file__).parents[1] / "profiles"
 
 
 def _read_profile(name: str, path: Path, shown: str) -> Profile:
