@@ -130,6 +130,8 @@ class Broker:
                 # Kafka's own hash of the key, as every other writer of these topics.
                 "partitioner": "murmur2_random",
                 "delivery.timeout.ms": self._patience_s * 1000,
+                # Its retries are no news; what fails for good is raised below.
+                "log_level": 3,
             }
         )
         encode = self._contracts.encode
