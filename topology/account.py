@@ -16,7 +16,7 @@ import msgspec
 from streamsync.core.calendar import day_end_ms, local_date, period_of
 from streamsync.core.closing import billing_amounts, control_amount
 from streamsync.core.facts import Fact
-from streamsync.core.journal import Books, Entry, book_document
+from streamsync.core.journal import Books, Entry, book_document, books_nothing
 from topology import aggregate, close, post, report
 from topology.enrich import Missing, Placed, place
 from topology.rows import DOCUMENT, DUE, FACT, WAIT, DocumentRow, DueRow, FactRow, WaitRow, row_key
@@ -59,13 +59,9 @@ def release_waiting(turn: Turn, account: str) -> None:
 
 def _status_without_place(fact: Fact, missing: Missing) -> Status:
     """Facts wait for master data, but what books nothing in any books waits for nobody."""
-    payment, note = fact.payment, fact.credit_note
-    if fact.kind == "payment_failed":
-        return ("no_entry", "payment_failed", "")
-    if payment is not None and not payment.amount_minor and not payment.from_balance_minor:
-        return ("no_entry", "amount_zero", "")
-    if note is not None and note.settlement == "refund":
-        return ("no_entry", "settled_by_refund", "")
+    reason = books_nothing(fact)
+    if reason is not None:
+        return ("no_entry", reason, "")
     return ("waiting", missing.reason, missing.detail)
 
 
@@ -81,7 +77,7 @@ def _book_placed(
     for fact_id, missing in held.items():
         if statuses[fact_id][0] not in ("rejected", "waiting"):
             statuses[fact_id] = ("waiting", missing.reason, missing.detail)
-    billing = _billing_by_period(facts, books.entries, statuses, zone)
+    billing = _billing_by_period(facts, books, statuses, zone)
     sums = _sums(billing, books.entries)
     close.add_billing(turn, placed, row, billing)
     aggregate.add_to_subscription(turn, placed.account, row, sums)
@@ -114,18 +110,20 @@ def _statuses(facts: Sequence[Fact], books: Books) -> dict[str, Status]:
 
 
 def _billing_by_period(
-    facts: Sequence[Fact], entries: Sequence[Entry], statuses: Mapping[str, Status], zone: str
+    facts: Sequence[Fact], books: Books, statuses: Mapping[str, Status], zone: str
 ) -> dict[str, int]:
     """Billing's own figures as `period|purpose`, for facts that the books could take.
 
     Releases have no figure in a billing document; theirs is the schedule's.
     """
     figures: dict[str, int] = {}
-    for fact_id, purpose, occurred_at_ms, _, amount in billing_amounts(facts):
+    stopped = {waiting.fact_id for waiting in books.waiting}
+    stopped |= {refused.fact_id for refused in books.refused}
+    for fact_id, purpose, occurred_at_ms, _, amount in billing_amounts(facts, stopped):
         if statuses[fact_id][0] not in ("rejected", "waiting"):
             key = f"{period_of(local_date(occurred_at_ms, zone))}|{purpose}"
             figures[key] = figures.get(key, 0) + amount
-    for entry in entries:
+    for entry in books.entries:
         if entry.purpose == "revenue_released":
             key = f"{entry.natural_period}|{entry.purpose}"
             figures[key] = figures.get(key, 0) + control_amount(entry.purpose, entry.lines)

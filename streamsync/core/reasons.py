@@ -139,11 +139,14 @@ _NO_ENTRY: Final = {
 }
 # A record that a lane cannot take.
 _RECORD: Final = {
+    "command_in_wrong_topic": _it("a command is not for this ERP and entity", _WRITER),
+    "erp_key_reused_with_other_content": _it("an ERP key comes again with other content", _WRITER),
     "not_framed": _it("a value is not framed as a contract", _WRITER),
     "posting_invalid": _it("a command failed validation", "correct the rules and apply", True),
+    "record_is_no_command": _it("a record on a command topic is no command", _WRITER),
     "record_malformed": _it("a value does not fit its schema", _WRITER),
     "record_unexpected": _it("a record does not belong on its topic", _WRITER),
-    "rules_malformed": _it("published rules can't be read", "publish them again with apply"),
+    "rules_malformed": _it("rules cannot be read", "apply the company folder again"),
     "schema_unknown": _it("the schema of a value is unknown", _UPGRADE, True),
     "source_unknown": _it("no such billing source is installed", _UPGRADE, True),
     "tick_backwards": _it("a tick's time is before the last one", "correct the clock"),

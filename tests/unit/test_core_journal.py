@@ -37,8 +37,9 @@ JAN, FEB, MAR = "2022-01", "2022-02", "2022-03"
 
 def _reasons(books: Books) -> dict[str, str]:
     """Fact id to reason, of all facts without entry."""
-    outcomes = (*books.waiting, *books.refused, *books.no_entry)
-    return {outcome.fact_id: outcome.reason for outcome in outcomes}
+    reasons = {waiting.fact_id: waiting.reason for waiting in books.waiting}
+    reasons |= {refused.fact_id: refused.reason for refused in books.refused}
+    return reasons | {none.fact_id: none.reason for none in books.no_entry}
 
 
 def test_a_release_is_booked_when_its_day_is_over_and_the_next_one_is_named() -> None:

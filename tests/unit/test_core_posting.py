@@ -461,13 +461,16 @@ def test_every_reason_that_the_code_raises_is_in_the_table() -> None:
     raised = re.compile(
         r"\b(?:Refusal|Missing|Poison|CannotReduce|_Stopped|NoEntry)\(\s*(?:fact\.fact_id, )?"
         r'"([a-z_]+)"'
+        r'|_refuse\(at, plain_key, value, "([a-z_]+)"'
     )
     root = Path(__file__).resolve().parents[2]
     found = {
         code
         for folder in ("streamsync", "topology")
         for path in (root / folder).rglob("*.py")
-        for code in raised.findall(path.read_text())
+        for match in raised.finditer(path.read_text())
+        for code in match.groups()
+        if code
     }
     assert len(found) > 30
     assert found <= set(REASONS)
