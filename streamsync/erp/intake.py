@@ -35,6 +35,7 @@ _CONSUME_MAX = 500
 _CONSUME_SECONDS = 0.2
 _WAIT_SECONDS = 1.0
 _BROKER_SECONDS = 10.0
+_LAG_SECONDS = 3.0
 # Above this many unanswered commands Kafka keeps the rest.
 _OPEN_MAX = 10_000
 
@@ -108,7 +109,7 @@ class Intake:
         asked = self._admin.list_offsets(
             places,
             isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=_BROKER_SECONDS,
+            request_timeout=_LAG_SECONDS,
         )
         ends = {place.partition: answer.result().offset for place, answer in asked.items()}
         return sum(max(0, ends[partition] - offset) for partition, offset in reached.items())

@@ -158,3 +158,14 @@ def test_a_failed_transaction_leaves_nothing(outbox: Outbox) -> None:
         outbox.advance("commands", 0, 6)
         raise RuntimeError
     assert (states(outbox), outbox.positions("commands")) == ({}, {})
+
+
+@pytest.mark.parametrize("state", ["received", "sent", "answered"])
+def test_a_command_sent_again_before_it_is_done_changes_nothing(outbox: Outbox, state: str) -> None:
+    receive(outbox, make_command("a"), 0)
+    if state != "received":
+        (row,) = outbox.mark_sent(outbox.sendable("acme-us", 1), 1000)
+        if state == "answered":
+            outbox.answer(row.seq, message("c1"))
+    receive(outbox, make_command("a"), 7)
+    assert states(outbox) == {state: 1}
