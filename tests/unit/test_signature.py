@@ -87,5 +87,11 @@ def test_a_second_time_or_a_signature_of_another_scheme_proves_nothing() -> None
     assert refused(None) == "signature_missing"
 
 
+def test_one_malformed_signature_refuses_the_whole_header() -> None:
+    header = sign(BODY, SECRET, NOW)
+    for cut in ("", "00", header[-63:], header[-64:].upper(), header[-64:] + "0"):
+        assert refused(f"{header},v1={cut}") == "signature_malformed"
+
+
 def test_the_secret_is_not_in_the_text_of_the_object() -> None:
     assert "whsec" not in repr(SECRET)

@@ -120,6 +120,23 @@ def test_money_adds_up_over_the_life_of_every_invoice(seed: int) -> None:
         assert 0 < charge["amount_refunded"] <= charge["amount"]
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_balance_carries_over_from_document_to_document(seed: int) -> None:
+    """Kept here a second time: documents and notes settled to the balance move it, in order."""
+    payloads = sorted(told(list(simulate(seed))), key=lambda payload: payload["created"])
+    balances: dict[str, int] = defaultdict(int)
+    carried = 0
+    for payload in payloads:
+        body = payload["data"]["object"]
+        if payload["type"] == "invoice.finalized" and "add-on" not in json.dumps(body):
+            assert body["starting_balance"] == balances[body["customer"]]
+            carried += body["starting_balance"] != 0
+            balances[body["customer"]] = body["ending_balance"]
+        elif payload["type"] == "credit_note.created" and body["customer_balance_transaction"]:
+            balances[body["customer"]] -= body["total"]
+    assert carried >= 4  # a downgrade and a note in each country
+
+
 def test_a_shorter_month_is_simulated_to_its_last_day() -> None:
     assert max(event.day for event in simulate(7, days=10)) == 9
 
