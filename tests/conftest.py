@@ -1,0 +1,28 @@
+"""Fixtures that several rungs share: one real broker and registry for a whole test run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from streamsync.embedded import EmbeddedPlatform
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPlatform]:
+    """Apache Kafka and the schema registry on free loopback ports, data in a temporary folder."""
+    with EmbeddedPlatform(tmp_path_factory.mktemp("platform")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def broker(platform: EmbeddedPlatform) -> str:
+    """Bootstrap servers of the session's broker."""
+    return platform.bootstrap_servers
+
+
+@pytest.fixture(scope="session")
+def registry(platform: EmbeddedPlatform) -> str:
+    """URL of the session's schema registry."""
+    return platform.schema_registry_url
