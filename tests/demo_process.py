@@ -1,0 +1,138 @@
+"""Runs `streamsync demo` as a person would, on ports of its own, and reads what it exported."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from tests.oracle.naive import recompute
+
+ROOT = Path(__file__).parents[1]
+COMPARED = ("events", "totals", "deferred", "mismatches", "trial_balance")
+_PORTS = ("kafka", "registry", "ingress", "worker-web", "erp", "adapter")
+# Below the range that clients get theirs from: no connection of a neighbour can take them.
+_PORT_RANGE = range(28_100, 31_000)
+_DEMO_SECONDS = 420
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody uses now."""
+    found: list[int] = []
+    start = _PORT_RANGE.start + os.getpid() % 2_000
+    for port in range(start, _PORT_RANGE.stop):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError("no free ports")
+
+
+@dataclass
+class Export:
+    """The folder that `--export` wrote; every part can be touched before it is recomputed."""
+
+    bodies: list[bytes]
+    customers: list[dict[str, Any]]
+    manifest: list[dict[str, Any]]
+    report: dict[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> Export:
+        """Everything in the folder."""
+
+        def rows(name: str) -> list[dict[str, Any]]:
+            text = (folder / name).read_text(encoding="utf-8")
+            return [json.loads(line) for line in text.splitlines()]
+
+        return cls(
+            [row["body"].encode() for row in rows("webhooks.jsonl")],
+            rows("customers.jsonl"),
+            rows("manifest.jsonl"),
+            json.loads((folder / "report.json").read_text(encoding="utf-8")),
+        )
+
+    def differing(self) -> list[str]:
+        """Parts of the report that the naive recomputation does not confirm."""
+        today = date.fromisoformat(self.report["today"])
+        naive = recompute(self.bodies, self.customers, self.manifest, today=today)
+        return [part for part in COMPARED if self.report[part] != naive[part]]
+
+
+class Demo:
+    """One run of `streamsync demo --once`."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder / "demo"
+        self.export_folder = folder / "export"
+        self.log = folder / "demo.log"
+        ports = zip(_PORTS, free_ports(len(_PORTS)), strict=True)
+        command = [
+            sys.executable, "-m", "streamsync", "demo", "--once",
+            f"--data-dir={folder}", f"--export={self.export_folder}",
+            *(f"--{name}-port={port}" for name, port in ports), *options,
+        ]  # fmt: skip
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
+
+    def wait(self) -> int:
+        """Its exit status."""
+        try:
+            return self.process.wait(_DEMO_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(90)
+            raise
+
+    def wait_until(self, done: Callable[[], bool]) -> None:
+        """Until something happens while it runs."""
+        end = time.monotonic() + _DEMO_SECONDS
+        while not done():
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise AssertionError(self.said())
+            time.sleep(0.1)
+
+    def child(self, name: str) -> int | None:
+        """The process id of a child that runs now."""
+        try:
+            return int(json.loads((self.folder / f"{name}.pid").read_text())["pid"])
+        except (OSError, ValueError):
+            return None
+
+    def said(self) -> str:
+        """What it printed."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def stop(self) -> int:
+        """Ask it to end; its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.process.wait(90)
+
+
+def left_running(folder: Path) -> list[int]:
+    """Processes that name a folder in their command line or environment."""
+    found = []
+    needle = str(folder).encode()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                told = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+                if needle in told:
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
