@@ -63,13 +63,18 @@ class Broker:
     ) -> None:
         self._patience_s = patience_s
         self._bootstrap = bootstrap_servers
+        # The library would write a line for each of its many attempts; the outcome is one sentence.
+        self._client: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": bootstrap_servers,
+            "log_level": 0,
+        }
         self._contracts = contracts
         self._control = control
         self._customers = customers
 
     def create_topics(self) -> None:
         """Create the topics that are missing, with their declared partitions."""
-        admin = AdminClient({"bootstrap.servers": self._bootstrap})
+        admin = AdminClient(self._client)
         existing = self._partitions(admin, None)
         wanted = [spec for spec in (self._control, self._customers) if spec.name not in existing]
         if not wanted:
@@ -124,7 +129,7 @@ class Broker:
 
         producer = Producer(
             {
-                "bootstrap.servers": self._bootstrap,
+                **self._client,
                 "acks": "all",
                 "enable.idempotence": True,
                 # Kafka's own hash of the key, as every other writer of these topics.
@@ -186,7 +191,7 @@ class Broker:
         """Everything committed in a topic, from the beginning to its present end."""
         consumer = Consumer(
             {
-                "bootstrap.servers": self._bootstrap,
+                **self._client,
                 "group.id": "streamsync-apply",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
@@ -222,7 +227,9 @@ class Broker:
         return {name: tuple(found.partitions) for name, found in listed.topics.items()}
 
     def _unavailable(self, error: KafkaException) -> BrokerUnavailable:
+        cause = error.args[0]
+        told = cause.str() if isinstance(cause, KafkaError) else str(cause)
         return BrokerUnavailable(
-            f"Kafka at {self._bootstrap} does not answer ({error}): start it with "
+            f"Kafka at {self._bootstrap} does not answer ({told}): start it with "
             "`streamsync broker`, or give --bootstrap-servers."
         )
