@@ -217,6 +217,20 @@ def test_the_settlement_comes_from_the_note_itself(
     assert fact.occurred_at_ms == (p.JAN_15 + 100) * 1000
 
 
+def test_a_note_line_is_net_of_its_discount_and_inclusive_tax() -> None:
+    # 12.00 before discount, 1.00 off, 1.00 of the rest is inclusive tax: net 10.00.
+    inside = [p.tax(100, inclusive=True)]
+    line = {"amount": 1200, "discount_amount": 100, "tax_amounts": inside}
+    lines = {"data": [line], "has_more": False}
+    body = p.credit_note(lines=lines, tax_amounts=inside, total=1100)
+    note = fact_of(p.event("credit_note.created", body)).credit_note
+    assert note is not None
+    assert (note.lines[0].amount_minor, note.net_minor, note.tax_minor) == (1000, 1000, 100)
+    parts = {"data": [line | {"discount_amounts": [{"amount": 60}, {"amount": 40}]}]}
+    same = fact_of(p.event("credit_note.created", body | {"lines": parts})).credit_note
+    assert same == note
+
+
 def test_customers_and_subscriptions_are_state_without_personal_data() -> None:
     body = {
         "id": "cus_1",
