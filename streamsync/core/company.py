@@ -67,7 +67,7 @@ class Policy:
     """An accounting policy profile: which journal each fact makes, and how revenue is released.
 
     `basis`: "day". `rounding`: "last_absorbs". `journals`: journal kind to template (the kinds and
-    their amounts stand in `core.journal.JOURNAL_AMOUNTS`).
+    their amounts stand in `core.policy.JOURNAL_AMOUNTS`).
     """
 
     id: str

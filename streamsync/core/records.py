@@ -310,7 +310,7 @@ class ControlTotal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleTotal:
-    """Movement of one account role of one entity, posting period and currency, over all commands."""
+    """Movement of one account role of an entity, posting period and currency, over all commands."""
 
     period: str
     currency: str

@@ -250,6 +250,13 @@ def test_a_credit_that_names_no_line_is_spread_over_charges_only() -> None:
     assert [each.amount_minor for each in note.lines if each.role == "contra"] == [34, 33, 33]
 
 
+def test_the_rest_after_a_credit_in_mid_month_is_spread_from_the_first_of_that_month() -> None:
+    # By hand: 31 of 90 are earned, so 15.50 of the 45 is contra and 29.50 of 59 stays to earn, over
+    # the 28 days of February and the 31 of March: 14.00 and 15.50.
+    books = book(issued("2022-01-01", QUARTER), credited("2022-02-10", 4500))
+    assert moved(books, "revenue") == {JAN: 3100, FEB: 1400, MAR: 1550}
+
+
 def test_a_void_after_a_credit_note_clears_what_is_left() -> None:
     books = book(
         issued("2022-01-01", line(1, 9000, "2022-01-01", "2022-04-01", tax(900))),
