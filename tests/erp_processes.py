@@ -20,10 +20,7 @@ import httpx
 TOKEN = "test-token"
 RUN = """
 import typer
-from streamsync import contracts
 from streamsync.erp.commands import register
-# Schema ids are given in the order of the files: the same in each process.
-contracts.SchemaRegistry = lambda url: contracts.InMemoryRegistry()
 app = typer.Typer(pretty_exceptions_enable=False)
 app.callback()(lambda: None)
 register(app)

@@ -21,9 +21,10 @@ from typing import Any
 import httpx
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
-from streamsync.contracts import Contracts
+from streamsync.contracts import Contracts, SchemaRegistry
 from streamsync.core.records import DeadLetter, PostingCommand, PostingConfirmation
 from streamsync.engine.partitioner import account_partition
 from streamsync.erp.simulated.faults import read_faults
@@ -40,11 +41,15 @@ class World:
     """One entity of its own on the shared broker."""
 
     broker: str
+    registry: str
     folder: Path
     entity: str = field(default_factory=lambda: f"e-{uuid.uuid4().hex[:8]}")
-    contracts: Contracts = field(default_factory=Contracts.in_memory)
+    contracts: Contracts = field(init=False)
     adapter_port: int = field(default_factory=free_port)
     adapter: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        self.contracts = Contracts(SchemaRegistry(self.registry))
 
     @property
     def topic(self) -> str:
@@ -93,6 +98,7 @@ class World:
             "adapter",
             *("--erp", "sim", "--entity", self.entity, "--erp-url", erp.url),
             *("--bootstrap-servers", self.broker, "--data-dir", str(self.folder)),
+            *("--schema-registry-url", self.registry),
             *("--port", str(self.adapter_port), "--poll-seconds", "0.2", "--batch-size", "10"),
             *options,
         )
@@ -110,7 +116,8 @@ class World:
 
     def figures(self) -> dict[str, Any]:
         status = httpx.get(f"{self.adapter_url}/status", timeout=20).json()
-        return status["entities"][self.entity] | {"undelivered": status["undelivered"]}
+        figures: dict[str, Any] = status["entities"][self.entity]
+        return figures | {"undelivered": status["undelivered"]}
 
     def wait_until(self, holds: Callable[[dict[str, Any]], bool], seconds: float = 60) -> None:
         end = time.monotonic() + seconds
@@ -150,11 +157,12 @@ def read_all(broker: str, topic: str) -> Iterator[tuple[int, bytes, bytes]]:
     while ended < PARTITIONS:
         message = consumer.poll(10)
         assert message is not None
-        if message.error():
-            assert message.error().code() == KafkaError._PARTITION_EOF  # noqa: SLF001
+        error = message.error()
+        if error is not None:
+            assert error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001
             ended += 1
         else:
-            yield message.partition(), message.key(), message.value()
+            yield message.partition() or 0, message.key() or b"", message.value() or b""
     consumer.close()
 
 
@@ -164,8 +172,8 @@ def booked_keys(erp: Erp) -> Counter[str]:
 
 
 @pytest.fixture
-def world(broker: str, tmp_path: Path) -> Iterator[World]:
-    made = World(broker, tmp_path / "adapter")
+def world(broker: str, registry: str, tmp_path: Path) -> Iterator[World]:
+    made = World(broker, registry, tmp_path / "adapter")
     made.make_topics()
     yield made
     if made.adapter is not None and made.adapter.poll() is None:
@@ -351,13 +359,14 @@ def test_a_second_adapter_keeps_away_from_the_outbox(world: World) -> None:
         second = start(
             *("adapter", "--entity", world.entity, "--erp-url", erp.url),
             *("--bootstrap-servers", world.broker, "--data-dir", str(world.folder)),
+            *("--schema-registry-url", world.registry),
             *("--port", str(free_port())),
         )
         assert second.wait(timeout=20) == 1
 
 
-def test_it_waits_for_a_topic_that_comes_later(broker: str, tmp_path: Path) -> None:
-    world = World(broker, tmp_path / "adapter")
+def test_it_waits_for_a_topic_that_comes_later(broker: str, registry: str, tmp_path: Path) -> None:
+    world = World(broker, registry, tmp_path / "adapter")
     with erp_of(world) as erp:
         adapter = world.run_adapter(erp)
         time.sleep(1)

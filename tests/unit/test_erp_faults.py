@@ -12,8 +12,8 @@ from tests.erp_commands import DAY_MS, make_command
 KEYS = [f"key-{number}" for number in range(20_000)]
 
 
-def document(key: str, **changes: object) -> Document:
-    return Document.model_validate(document_of(make_command(key, **changes)))
+def document(key: str) -> Document:
+    return Document.model_validate(document_of(make_command(key)))
 
 
 def test_the_same_seed_picks_the_same_documents_in_any_order() -> None:

@@ -289,7 +289,7 @@ async def test_a_blackout_only_collects(world: World) -> None:
 
 
 async def test_the_same_news_has_the_same_id_and_other_news_another(tmp_path: Path) -> None:
-    ids = set()
+    ids: set[str] = set()
     for name in ("one", "two"):
         other = World(Outbox(tmp_path / f"{name}.sqlite"))
         other.now_ms += len(ids)
