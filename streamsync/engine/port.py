@@ -74,12 +74,11 @@ class LoopBackProducer:
         try:
             for output, timestamp_ms in records:
                 produce(producer, output, place(output), timestamp_ms, done)
-        except KafkaException as error:
-            failed.append(error.args[0])
-        else:
             end = time.monotonic() + SETTLE_TIMEOUT_S
             while delivered < len(records) and time.monotonic() < end:
                 producer.poll(0.01)
+        except (KafkaException, SystemError) as raised:
+            failed.append(_error_of(raised))
         if failed or delivered < len(records):
             with self._lock:
                 # A failed idempotent producer may refuse everything after it.
@@ -116,6 +115,19 @@ def produce(
                     "smaller records."
                 ) from raised
             raise
+
+
+def _error_of(raised: KafkaException | SystemError) -> KafkaError:
+    """What librdkafka said.
+
+    When it turns fatal while delivery reports wait, the client library raises its exception in
+    the middle of calling them back, and Python makes a SystemError of that.
+    """
+    cause = raised.__cause__ if isinstance(raised, SystemError) else raised
+    if not isinstance(cause, KafkaException):
+        raise raised
+    error: KafkaError = cause.args[0]
+    return error
 
 
 class KafkaPort:
@@ -181,9 +193,13 @@ class KafkaPort:
 
     def flush(self) -> None:
         end = time.monotonic() + SETTLE_TIMEOUT_S
-        while self._producer.flush(_CALL_TIMEOUT_S):
-            if self._abandoned or time.monotonic() > end:
-                raise Unsettled("the broker did not take the records in time")
+
+        def wait() -> None:
+            while self._producer.flush(_CALL_TIMEOUT_S):
+                if self._abandoned or time.monotonic() > end:
+                    raise Unsettled("the broker did not take the records in time")
+
+        self._call(wait, again=False)
 
     def commit(self) -> None:
         self._call(lambda: self._producer.commit_transaction(_CALL_TIMEOUT_S))
@@ -234,8 +250,8 @@ class KafkaPort:
             try:
                 call()
                 return
-            except KafkaException as raised:
-                error: KafkaError = raised.args[0]
+            except (KafkaException, SystemError) as raised:
+                error = _error_of(raised)
                 if again and error.retriable() and not self._abandoned and time.monotonic() < end:
                     time.sleep(0.01)
                     continue

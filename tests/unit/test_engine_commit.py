@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -58,7 +58,7 @@ class FakeMessage:
 class FakeProducer:
     """A transactional producer that answers as it is told, call by call."""
 
-    def __init__(self, answers: dict[str, list[KafkaException]] | None = None) -> None:
+    def __init__(self, answers: Mapping[str, list[Any]] | None = None) -> None:
         self.answers = answers or {}
         self.calls: list[str] = []
         self.records: list[tuple[str, bytes | None, int]] = []
@@ -152,6 +152,18 @@ def test_each_answer_of_the_broker_has_one_meaning_and_none_reaches_the_disk(
         commit(batch(), port_over(producer, disk))
     assert disk.written == []
     assert ("abort" in producer.calls) == (meaning is Aborted)
+
+
+def test_a_fatal_answer_in_the_middle_of_a_delivery_report_is_understood() -> None:
+    # Seen with confluent-kafka 2.16: Python wraps the exception that was already on its way.
+    broken = SystemError("returned a result with an exception set")
+    broken.__cause__ = error(KafkaError._FENCED, fatal=True)
+    producer = FakeProducer({"flush": [broken]})
+    with pytest.raises(Fenced):
+        commit(batch(), port_over(producer, FakeDisk()))
+    producer = FakeProducer({"flush": [SystemError("something else")]})
+    with pytest.raises(SystemError):
+        commit(batch(), port_over(producer, FakeDisk()))
 
 
 def test_a_retriable_answer_is_tried_again() -> None:

@@ -1,0 +1,67 @@
+"""Workers that sleep, brokers that die: nothing is lost, nothing is written twice."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engine_run import READY_S, Run, wait_until
+
+from streamsync.embedded.platform import EmbeddedPlatform
+
+BROKER_AWAY_S = 30.0
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[EmbeddedPlatform]:
+    """A broker that the test may kill."""
+    with EmbeddedPlatform(tmp_path / "platform", registry_port=None) as platform:
+        yield platform
+
+
+def test_a_worker_that_slept_through_its_session_is_fenced_and_comes_back(
+    broker: str, tmp_path: Path
+) -> None:
+    with Run(broker, "engine-zombie", tmp_path) as run:
+        sleeper, other = run.worker("sleeper", 39136), run.worker("other", 39137)
+        wait_until(
+            lambda: bool(sleeper.active()) and bool(other.active())
+            and len(sleeper.active() | other.active()) == 9,
+            READY_S, lambda: sleeper.log()[-2_000:] + other.log()[-2_000:],
+        )  # fmt: skip
+        run.feed(600, poison=1)
+        time.sleep(0.2)
+        sleeper.process.send_signal(signal.SIGSTOP)
+        run.feed(300)
+        wait_until(lambda: len(other.active()) == 9, READY_S, lambda: other.log()[-3_000:])
+        run.wait_settled(explain=lambda: other.log()[-3_000:])
+        sleeper.process.send_signal(signal.SIGCONT)
+        run.feed(300)
+        wait_until(
+            lambda: bool(sleeper.active()) and len(sleeper.active() | other.active()) == 9,
+            READY_S, lambda: sleeper.log()[-3_000:],
+        )  # fmt: skip
+        run.feed(200)
+        run.wait_settled(explain=lambda: sleeper.log()[-2_000:] + other.log()[-2_000:])
+        assert sleeper.stop() == 0, sleeper.log()[-3_000:]
+        assert other.stop() == 0, other.log()[-3_000:]
+        run.check()
+
+
+def test_a_broker_that_is_killed_and_comes_back_after_half_a_minute_costs_only_time(
+    own_broker: EmbeddedPlatform, tmp_path: Path
+) -> None:
+    with Run(own_broker.bootstrap_servers, "engine-away", tmp_path) as run:
+        worker = run.worker("w", 39138)
+        worker.wait_ready(9)
+        run.feed(3_000, poison=1)
+        own_broker.kafka.kill()
+        time.sleep(BROKER_AWAY_S)
+        own_broker.kafka.restart()
+        run.feed(300)
+        run.wait_settled(90, explain=lambda: worker.log()[-3_000:])
+        assert worker.stop() == 0, worker.log()[-3_000:]
+        run.check(worker.data_dir)

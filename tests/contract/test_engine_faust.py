@@ -1,0 +1,76 @@
+"""The private parts of Faust that the engine hangs on: each failure says what to look at."""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import version
+
+import pytest
+from faust.app import App
+from faust.assignor.partition_assignor import PartitionAssignor
+from faust.stores import rocksdb
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
+from faust.transport import consumer
+from faust.transport.drivers import aiokafka as driver
+
+HOOKS = [
+    (Recovery, "add_active", ["self", "table", "tp"], "tables.py: step 1"),
+    (Recovery, "add_standby", ["self", "table", "tp"], "tables.py: step 1"),
+    (Recovery, "on_recovery_completed", ["self", "generation_id"], "tables.py: step 2"),
+    (Recovery, "_set_recovery_started", ["self"], "tables.py: step 2"),
+    (consumer.Consumer, "_wait_next_records", ["self", "timeout"], "transport.py: step 8"),
+    (consumer.Consumer, "_get_active_partitions", ["self"], "transport.py: step 8"),
+    (consumer.Consumer, "pause_partitions", ["self", "tps"], "transport.py: back-pressure"),
+    (consumer.Consumer, "resume_partitions", ["self", "tps"], "transport.py: back-pressure"),
+    (consumer.Consumer, "seek_to_committed", ["self"], "transport.py: step 7"),
+    (
+        consumer.Consumer, "force_commit", ["self", "topics", "start_new_transaction"],
+        "transport.py: step 13",
+    ),
+    (consumer.Consumer, "on_partitions_revoked", ["self", "revoked"], "transport.py: step 14"),
+    (driver.Consumer, "_new_consumer_thread", ["self"], "transport.py"),
+    (driver.AIOKafkaConsumerThread, "_create_worker_consumer", ["self", "transport"], "transport.py"),
+    (driver.AIOKafkaConsumerThread, "_ensure_consumer", ["self"], "transport.py"),
+    (driver.AIOKafkaConsumerThread, "seek_wait", ["self", "partitions"], "transport.py: step 7"),
+    (rocksdb.Store, "_open_for_partition", ["self", "partition"], "store.py"),
+    (rocksdb.Store, "_db_for_partition", ["self", "partition"], "store.py"),
+    (rocksdb.Store, "partition_path", ["self", "partition"], "store.py"),
+    (rocksdb.Store, "stop", ["self"], "store.py: step 15"),
+    (PartitionAssignor, "external_topics_metadata", ["self"], "tables.py: the assignment check"),
+    (App, "is_leader", ["self"], "app.py: the clock"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("owner", "name", "parameters", "where"), HOOKS)
+def test_a_method_that_the_engine_overrides_or_calls_is_what_it_was(
+    owner: type, name: str, parameters: list[str], where: str
+) -> None:
+    found = getattr(owner, name, None)
+    assert found is not None, (
+        f"Faust no longer has {owner.__name__}.{name}: see streamsync/engine/{where}."
+    )
+    assert list(inspect.signature(found).parameters) == parameters, (
+        f"Faust changed {owner.__name__}.{name}: see streamsync/engine/{where}."
+    )
+
+
+def test_the_isolation_level_still_follows_in_transaction() -> None:
+    source = inspect.getsource(driver.AIOKafkaConsumerThread._create_worker_consumer)
+    assert "self.consumer.in_transaction" in source, (
+        "Faust chooses the isolation level differently now, and the ledger's source must be read "
+        "read_committed: see LaneConsumerThread in streamsync/engine/transport.py."
+    )
+
+
+def test_the_table_manager_still_makes_its_recovery_in_a_property() -> None:
+    assert isinstance(TableManager.__dict__["recovery"], property), (
+        "Faust makes its recovery elsewhere now: see LaneTableManager in engine/tables.py."
+    )
+
+
+def test_faust_is_the_version_that_the_engine_was_tested_with() -> None:
+    assert version("faust-streaming") == "0.15.3", (
+        "The engine overrides private methods of faust-streaming 0.15.3: run the integration and "
+        "chaos tests with the new version before changing this line."
+    )
