@@ -8,12 +8,13 @@ the strongest class among its facts and moves with them, counted in rows beside.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import msgspec
 
 from streamsync.core.facts import BillingEvent, Fact
+from streamsync.core.reasons import SourceClass, strongest
 from topology import report
 from topology.rows import (
     ACCOUNT,
@@ -30,9 +31,6 @@ from topology.rows import (
     row_key,
 )
 from topology.turn import Turn
-
-# The stronger class wins when a record holds several facts.
-PRECEDENCE = ("rejected", "waiting", "posted", "no_entry", "ignored", "unknown", "duplicate")
 
 
 def keep_event(turn: Turn, event: BillingEvent) -> list[str]:
@@ -64,7 +62,7 @@ def keep_event(turn: Turn, event: BillingEvent) -> list[str]:
         else:
             conflict = _conflict(stored, fact)
             outcomes.append("rejected")
-    outcome = strongest(outcomes) if outcomes else event.outcome
+    outcome = strongest(map(SourceClass, outcomes)) if outcomes else event.outcome
     reason = "fact_conflict" if conflict else event.reason
     detail = conflict or event.detail
     _keep_source(turn, source_key, event, outcome, reason, detail, tuple(new))
@@ -86,7 +84,7 @@ def settle_fact(turn: Turn, account: str, row: FactRow, outcome: str, reason: st
     outcomes = [fact.outcome for fact in told if fact is not None]
     if source.reason == "fact_conflict":
         outcomes.append("rejected")
-    after = strongest(outcomes)
+    after = strongest(map(SourceClass, outcomes))
     if after != source.outcome:
         _count(turn, source.outcome, -1)
         _count(turn, after, 1)
@@ -94,11 +92,6 @@ def settle_fact(turn: Turn, account: str, row: FactRow, outcome: str, reason: st
     turn.shard.put(
         SOURCE, row.source_key, msgspec.structs.replace(source, outcome=after, reason=shown)
     )
-
-
-def strongest(outcomes: Iterable[str]) -> str:
-    """The class of a record that holds facts of these classes."""
-    return min(outcomes, key=PRECEDENCE.index)
 
 
 def add_to_subscription(

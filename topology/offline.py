@@ -29,7 +29,6 @@ from streamsync.engine.driver import Driver
 from streamsync.governance.payload import reference_data
 from streamsync.sources import SOURCES
 from topology import build, ledger, topics
-from topology.aggregate import PRECEDENCE
 from topology.rows import COUNT, SOURCE, SourceRow
 
 
@@ -195,6 +194,6 @@ def _unposted(driver: Driver, places: Sequence[str]) -> Iterable[tuple[str, Sour
 
 def _counts(driver: Driver) -> dict[str, int]:
     shard = driver.shard(ledger.LANE, 0)
-    classes = {name: shard.get(COUNT, name) or 0 for name in PRECEDENCE}
     order = ("posted", "no_entry", "ignored", "waiting", "unknown", "rejected", "duplicate")
-    return {"inputs": sum(classes.values()), **{name: classes[name] for name in order}}
+    classes = {name: shard.get(COUNT, name) or 0 for name in order}
+    return {"inputs": sum(classes.values()), **classes}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
-from streamsync.core.matching import Mismatch, compare
+from streamsync.core.matching import Mismatch, compare, erp_debit_minor
 from streamsync.core.records import PostingCommand, PostingConfirmation
 from topology import account, close, report
 from topology.rows import (
@@ -54,8 +54,7 @@ def receive_confirmation(turn: Turn, confirmation: PostingConfirmation) -> None:
     if flight.missing:
         _end_missing(turn, flight, confirmation)
     if confirmation.status in _POSTED:
-        erp_debit = confirmation.totals.debit_minor if confirmation.totals else 0
-        close.add_confirmed(turn, flight.command, erp_debit)
+        close.add_confirmed(turn, flight.command, erp_debit_minor(confirmation))
         after = msgspec.structs.replace(
             row, accepted=_accepted(flight, confirmation), in_flight=None
         )
@@ -204,4 +203,4 @@ def _tolerance(turn: Turn, command: PostingCommand) -> int:
     company = turn.company(command.tenant)
     if company is None:
         return 0
-    return company.tolerances_minor.get(command.txn_currency, 0)
+    return company.tolerances_minor.get(command.purpose, 0)

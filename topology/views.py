@@ -12,8 +12,8 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from streamsync.core.reasons import SourceClass
 from streamsync.engine.rows import RowType
-from topology.aggregate import PRECEDENCE
 from topology.close import book_account
 from topology.rows import (
     ACCOUNT,
@@ -181,7 +181,7 @@ def totals(shard: Readable, tenant: str, entity: str, period: str | None = None)
 
 def counts(shard: Readable) -> Json:
     """How many source records of this shard are in each class; they add up to the inputs."""
-    classes = {name: shard.get(COUNT, name) or 0 for name in PRECEDENCE}
+    classes = {name: shard.get(COUNT, name) or 0 for name in SourceClass}
     clock = shard.get(CLOCK, "") or ClockRow()
     return {
         "counts": {"inputs": sum(classes.values()), **classes},

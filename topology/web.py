@@ -13,12 +13,12 @@ from typing import Any
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from streamsync.core.reasons import SourceClass
 from streamsync.engine.app import LaneApp
 from streamsync.engine.rows import RowType
 from streamsync.engine.seat import SeatState
 from streamsync.engine.shard import LaneShard
 from topology import ledger, views
-from topology.aggregate import PRECEDENCE
 from topology.rows import COUNT, GAUGE
 
 _ACCOUNT = "/v1/accounts/{tenant}/{source}/{id}"
@@ -85,7 +85,7 @@ def _merge_counts(answers: list[views.Json]) -> views.Json:
     return {
         "counts": {
             name: sum(answer["counts"][name] for answer in answers)
-            for name in ("inputs", *PRECEDENCE)
+            for name in ("inputs", *SourceClass)
         },
         "in_flight": sum(answer["in_flight"] for answer in answers),
         "waiting": sum(answer["waiting"] for answer in answers),
@@ -123,11 +123,10 @@ class ClassCollector(Collector):
             if seat.state is not SeatState.ACTIVE:
                 continue
             shard = LaneShard(partition, runtime.store.snapshot(partition))
-            for name in PRECEDENCE:
+            for name in SourceClass:
                 records.add_metric([name, str(partition)], _number(shard, COUNT, name))
-            for name, value in shard.scan(GAUGE):
-                if name.startswith("open|"):
-                    open_now.add_metric([name[5:], str(partition)], value)
+            for gauge, value in shard.scan(GAUGE, "open|"):
+                open_now.add_metric([gauge[5:], str(partition)], value)
             waiting.add_metric([str(partition)], _number(shard, GAUGE, "waiting"))
             in_flight.add_metric([str(partition)], _number(shard, GAUGE, "in_flight"))
         return [records, waiting, open_now, in_flight]

@@ -21,9 +21,8 @@ class SchemaFileError(Exception):
 
 
 def schema_folder() -> Path:
-    """Where the `.avsc` files lie: inside an installed package, else at the top of a checkout."""
-    packaged = Path(__file__).parent / "avro"
-    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "avro"
+    """Where the `.avsc` files lie: in the package, which in a checkout links to `avro/`."""
+    return Path(__file__).parent / "avro"
 
 
 @lru_cache(maxsize=4)
