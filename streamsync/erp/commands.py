@@ -36,6 +36,8 @@ def _log_lines() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    # One line per request to the registry helps nobody.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def _token(token_file: Path | None) -> str | None:

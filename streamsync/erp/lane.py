@@ -187,6 +187,7 @@ class EntityLane:
         rows = outbox.mark_sent(rows, self._parts.wall_ms())
         await self._rate.take(len(rows))
         outcomes = await self._parts.client.post_batch([self._command(row) for row in rows])
+        self._warn(outcomes)
         unavailable = None
         with outbox.transaction():
             for row, outcome in zip(rows, outcomes, strict=True):
@@ -200,6 +201,16 @@ class EntityLane:
             self._pause(unavailable)
         self._parts.wake_publisher()
 
+    def _warn(self, outcomes: Sequence[PostOutcome]) -> None:
+        reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, Unknown)]
+        if reasons:
+            log.warning(
+                "%s: outcome of %d documents unknown, looking them up: %s",
+                self.entity,
+                len(reasons),
+                reasons[0],
+            )
+
     def _answered(self, row: Row, outcome: PostOutcome) -> None:
         match outcome:
             case Posted(document):
@@ -210,8 +221,7 @@ class EntityLane:
                 self._confirm(row, self._without_document(row, outcome), ends=True)
             case Parked():
                 self._parked(row)
-            case Unknown(reason):
-                log.warning("%s: outcome unknown, will look up: %s", self.entity, reason)
+            case Unknown():
                 next_try_ms = self._parts.wall_ms() + self._budget.first_wait_ms
                 self._parts.outbox.ask_later(row.seq, "unknown", next_try_ms)
             case Unavailable():
