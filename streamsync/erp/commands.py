@@ -52,7 +52,7 @@ def _token(token_file: Path | None) -> str | None:
     return token
 
 
-def erp_simulated(  # noqa: PLR0917 - every option is one parameter
+def erp_simulated(
     data_dir: Annotated[
         Path | None,
         typer.Option(help="Folder for its books and its manifest.  [default: data/erp-simulated]"),
@@ -112,7 +112,7 @@ def erp_simulated(  # noqa: PLR0917 - every option is one parameter
         raise typer.Exit(1) from None
 
 
-def adapter(  # noqa: PLR0917 - every option is one parameter
+def adapter(
     entity: Annotated[list[str], typer.Option(help="Entity to serve; may be repeated.")],
     erp: Annotated[str, typer.Option(help="ERP instance, as in the topic's name.")] = "sim",
     erp_url: Annotated[

@@ -28,7 +28,7 @@ def is_own(command: PostingCommand, document: ErpDocument) -> bool:
     return named and document.revision in (None, command.revision)
 
 
-def of_document(  # noqa: PLR0913 - one value each, by name
+def of_document(
     *,
     erp: str,
     command: PostingCommand,

@@ -2,8 +2,8 @@
 
 Problem: an adapter that mostly works books twice on the day the network breaks. How: each case
 drives the `ErpClient` against a running ERP and raises `NotConforming` with the broken rule.
-A test runs all `CASES` for each ERP; an ERP that can't be made to misbehave (a `key` of a kind is
-none) skips the case and says so.
+A test runs all `CASES` for each ERP; where an ERP can't be made to misbehave (it has no `key` of a
+kind), the case raises `CannotProvoke`, for the test to skip it in sight.
 """
 
 from __future__ import annotations

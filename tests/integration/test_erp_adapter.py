@@ -365,6 +365,17 @@ def test_a_second_adapter_keeps_away_from_the_outbox(world: World) -> None:
         assert second.wait(timeout=20) == 1
 
 
+def test_a_topic_made_anew_stops_the_adapter_instead_of_skipping(world: World) -> None:
+    with erp_of(world) as erp:
+        adapter = world.run_adapter(erp)
+        world.send([world.command(1)])
+        world.wait_until(lambda figures: finished(figures, 1))
+        assert stop(adapter) == 0
+        with sqlite3.connect(world.folder / "adapter-sim" / "outbox.sqlite") as db:
+            db.execute("UPDATE positions SET next_offset = next_offset + 1000")
+        assert world.run_adapter(erp).wait(timeout=30) == 1
+
+
 def test_it_waits_for_a_topic_that_comes_later(broker: str, registry: str, tmp_path: Path) -> None:
     world = World(broker, registry, tmp_path / "adapter")
     with erp_of(world) as erp:
