@@ -55,7 +55,7 @@ def _token(token_file: Path | None) -> str | None:
 def erp_simulated(
     data_dir: Annotated[
         Path | None,
-        typer.Option(help="Folder for its books and its manifest.  [default: data/erp-simulated]"),
+        typer.Option(help="Its books and manifest; else erp-simulated in the data folder."),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[
