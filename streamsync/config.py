@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     registry_port: int = Field(default=18081, description="Port of the embedded registry.")
     ingress_port: int = Field(default=18080, description="Port of the webhook ingress.")
     worker_web_port: int = Field(default=16066, description="Port of the first worker's web views.")
+    public_url: str | None = Field(
+        default=None, description="How other workers reach this worker's views, if not by host."
+    )
     erp_port: int = Field(default=18090, description="Port of the simulated ERP.")
     adapter_port: int = Field(default=18091, description="Port of the adapter's metrics.")
     tenant: str = Field(default="acme", description="Tenant of this installation.")

@@ -32,6 +32,7 @@ def create_app(settings: Settings) -> LaneApp:
         data_dir=settings.data_dir,
         web_host=settings.host,
         web_port=settings.worker_web_port,
+        public_url=settings.public_url,
         clock=_clock(contracts, settings) if settings.clock == "system" else None,
     )
     web.add_views(app)
