@@ -69,7 +69,16 @@ def _fetch(maven: Path, java: Path, into: Path) -> None:
     # Maven is Java too: let it use the one that was found, wherever that came from.
     environment.setdefault("JAVA_HOME", str(java.resolve().parents[1]))
     # -U: an earlier failure that Maven remembers must not be final.
-    command = [maven, "-q", "-B", "-ntp", "-U", "-f", POMS / "pom.xml", f"-Dplatform.folder={into}"]
+    command: list[str | Path] = [
+        maven,
+        "-q",
+        "-B",
+        "-ntp",
+        "-U",
+        "-f",
+        POMS / "pom.xml",
+        f"-Dplatform.folder={into}",
+    ]
     try:
         done = subprocess.run(  # noqa: S603 - fixed arguments
             [*command, "package"],
