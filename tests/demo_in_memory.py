@@ -138,6 +138,7 @@ class InMemoryDemo:
         return Evidence(
             today=self.scenario.today,
             accepted=self.scenario.webhooks,
+            repeated=0,
             webhooks=webhooks,
             customers=[one.record for one in self._stored(topics.CUSTOMERS)],
             counts=counts,

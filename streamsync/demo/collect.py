@@ -17,13 +17,13 @@ from streamsync.demo import trace
 from streamsync.demo.evidence import Evidence, Json, with_purposes
 from streamsync.demo.kafka import Stored
 from streamsync.demo.options import DemoError
-from streamsync.demo.play import Installation
+from streamsync.demo.play import Installation, Player
 from streamsync.demo.report import chosen_mismatch, make_report
 from streamsync.demo.scenario import Scenario
 from topology import topics
 
 
-async def collect(at: Installation, scenario: Scenario, accepted: int, erp: str) -> Evidence:
+async def collect(at: Installation, scenario: Scenario, player: Player, erp: str) -> Evidence:
     """Read everything that the report is made from."""
     webhooks = await asyncio.to_thread(at.kafka.read, topics.BILLING_WEBHOOKS)
     customers = await asyncio.to_thread(at.kafka.read, topics.CUSTOMERS)
@@ -45,7 +45,8 @@ async def collect(at: Installation, scenario: Scenario, accepted: int, erp: str)
     }
     return Evidence(
         today=scenario.today,
-        accepted=accepted,
+        accepted=player.accepted,
+        repeated=player.repeated,
         webhooks=sorted(webhooks, key=_in_order),
         customers=[one.record for one in customers],
         counts=(await at.views.counts())["counts"],

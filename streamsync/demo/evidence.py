@@ -23,11 +23,13 @@ class Evidence:
 
     `counts`, `exceptions` and `books` (by entity) come from the worker's views; `manifest` and
     `trial_balances` (by entity and period) from the simulated ERP; `webhooks`, `commands` and
-    `confirmations` from the topics; `accepted` is what the ingress acknowledged.
+    `confirmations` from the topics. `accepted` is what the ingress acknowledged, `repeated` how
+    often something was sent again because no answer came: it may be stored twice.
     """
 
     today: date
     accepted: int
+    repeated: int
     webhooks: Sequence[Stored]
     customers: Sequence[Customer]
     counts: Mapping[str, int]

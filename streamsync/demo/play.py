@@ -53,6 +53,7 @@ class Player:
         self._tick = -1
         self._waits_for = ""
         self.accepted = 0
+        self.repeated = 0
 
     async def play(self) -> None:
         """All days, and a last tick of the same time that closes the books."""
@@ -91,6 +92,7 @@ class Player:
             if not told.stored:
                 raise DemoError(f"The ingress refused a webhook: {told.reason}. {told.what_to_do}")
             self.accepted += 1
+            self.repeated += told.attempts - 1
             self._progress.accepted(self.accepted)
 
     def _partition(self, body: bytes) -> int:

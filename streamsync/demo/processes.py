@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from streamsync.config import Settings
 from streamsync.demo.children import ChildSpec
 from streamsync.demo.options import DemoOptions
+from streamsync.embedded.server import require_free
 from streamsync.erp.commands import TOKEN_VARIABLE
 from streamsync.sources.configured import STRIPE_SECRET
 
@@ -89,6 +90,16 @@ def child_specs(
             ready_url=f"http://{_HOST}:{settings.adapter_port}/health",
         ),
     ]
+
+
+def require_ports(options: DemoOptions) -> None:
+    """Refuse, before anything is started, a port that is in use."""
+    settings = options.settings
+    require_free(settings.ingress_port, "the ingress", "--ingress-port")
+    require_free(settings.erp_port, "the simulated ERP", "--erp-port")
+    require_free(settings.adapter_port, "the adapter", "--adapter-port")
+    for port in options.worker_ports:
+        require_free(port, "a worker's views", "--worker-web-port")
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -11,7 +11,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -28,7 +28,7 @@ from streamsync.demo.kafka import Kafka
 from streamsync.demo.live import Erp, NotYet, Views
 from streamsync.demo.options import DemoError, DemoOptions, fresh_folder
 from streamsync.demo.play import Installation, Player
-from streamsync.demo.processes import Secrets, child_specs, make_secrets
+from streamsync.demo.processes import Secrets, child_specs, make_secrets, require_ports
 from streamsync.demo.progress import Progress
 from streamsync.demo.scenario import Scenario, make_scenario
 from streamsync.embedded import EmbeddedPlatform
@@ -43,6 +43,8 @@ SOURCE = "stripe"
 _REQUEST_SECONDS = 20
 _COLLECT_TRIES = 60
 _PLAIN_WIDTH = 140
+# As a shell says of a command that Ctrl-C ended.
+_STOPPED = 130
 
 
 class Stopped(Exception):
@@ -53,37 +55,69 @@ def run(options: DemoOptions) -> int:
     """Run the demo; 0 when every line of the closing screen holds."""
     company = load_company(options.company_dir)
     scenario = make_scenario(options.seed, options.days, options.accounts, company.tenant)
-    with fresh_folder(options.folder):
-        try:
-            return asyncio.run(_run(options, company, scenario))
-        except Stopped:
-            return 1
-
-
-async def _run(options: DemoOptions, company: Company, scenario: Scenario) -> int:
     console = Console(stderr=True)
+    require_ports(options)
+    with fresh_folder(options.folder):
+        _on_signals(_stop)
+        try:
+            return _on_platform(options, company, scenario, console)
+        except Stopped:
+            console.print("stopped")
+            return _STOPPED
+
+
+def _on_platform(
+    options: DemoOptions, company: Company, scenario: Scenario, console: Console
+) -> int:
+    """Kafka and the registry around everything else; a signal ends their start, too."""
+    console.print("starting Kafka and the schema registry")
+    platform = EmbeddedPlatform(
+        options.folder,
+        kafka_port=options.settings.kafka_port,
+        registry_port=options.settings.registry_port,
+        say=lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True),
+    )
+    with platform:
+        try:
+            return asyncio.run(_run(options, company, scenario, console))
+        finally:
+            # However impatient somebody is, the servers end in good order.
+            _on_signals(signal.SIG_IGN)
+
+
+def _on_signals(handler: Callable[[int, object], None] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
+
+
+def _stop(_number: int, _frame: object) -> None:
+    raise Stopped
+
+
+async def _run(options: DemoOptions, company: Company, scenario: Scenario, console: Console) -> int:
     stopped = asyncio.get_running_loop().create_future()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, _note, stopped)
-    with Progress(console, len(scenario.days), scenario.webhooks) as progress:
-        async with _installation(options, company, progress, stopped) as (at, children):
-            player = Player(at, scenario, progress)
-            erp = company.entities[0].target_erp
-            played = await _first(_played(player, at, scenario, erp), children.failure, stopped)
-            worker_url = f"http://127.0.0.1:{options.worker_ports[0]}"
-            report = await full_report(at, played, worker_url)
-            report["run"] = {
-                "seed": options.seed,
-                "days": options.days,
-                "accounts": options.accounts,
-                "restarts": children.restarts,
-            }
-            if options.export_dir is not None:
-                export(options.export_dir, played, report)
-            _tell(options, report)
-            if not options.once:
-                _tell_addresses(options, progress)
-                await _first(_for_ever(), children.failure, stopped, ends=True)
+    progress = Progress(console, len(scenario.days), scenario.webhooks)
+    async with _installation(options, company, progress, stopped) as (at, children):
+        erp = company.entities[0].target_erp
+        player = Player(at, scenario, progress)
+        with progress:
+            evidence = await _first(_played(player, at, scenario, erp), children.failure, stopped)
+        worker_url = f"http://127.0.0.1:{options.worker_ports[0]}"
+        report = await full_report(at, evidence, worker_url)
+        report["run"] = {
+            "seed": options.seed,
+            "days": options.days,
+            "accounts": options.accounts,
+            "restarts": children.restarts,
+        }
+        if options.export_dir is not None:
+            export(options.export_dir, evidence, report)
+        _tell(options, report)
+        if not options.once:
+            _tell_addresses(options, progress)
+            await _first(_for_ever(), children.failure, stopped, ends=True)
     return 0 if report["holds"] else 1
 
 
@@ -91,7 +125,7 @@ async def _played(player: Player, at: Installation, scenario: Scenario, erp: str
     await player.play()
     for _ in range(_COLLECT_TRIES):
         try:
-            return await collect(at, scenario, player.accepted, erp)
+            return await collect(at, scenario, player, erp)
         except NotYet as why:
             waits_for = why
             await asyncio.sleep(0.5)
@@ -102,40 +136,27 @@ async def _played(player: Player, at: Installation, scenario: Scenario, erp: str
 async def _installation(
     options: DemoOptions, company: Company, progress: Progress, stopped: asyncio.Future[None]
 ) -> AsyncIterator[tuple[Installation, Children]]:
-    """Broker, registry and all processes, running while the context lasts."""
-    settings = options.settings
-    progress.say("starting Kafka and the schema registry")
-    platform = EmbeddedPlatform(
-        options.folder,
-        kafka_port=settings.kafka_port,
-        registry_port=settings.registry_port,
-        say=progress.say,
-    )
-    await asyncio.to_thread(platform.start)
-    try:
-        timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
-            children = Children(options.folder, session)
-            secret = make_secrets()
-            entities = tuple(entity.id for entity in company.entities)
-            erp = company.entities[0].target_erp
+    """All processes, running while the context lasts."""
+    timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        children = Children(options.folder, session)
+        secret = make_secrets()
+        entities = tuple(entity.id for entity in company.entities)
+        erp = company.entities[0].target_erp
+        try:
+            contracts = await asyncio.to_thread(_publish_rules, options, company)
+            progress.say("starting the simulated ERP, ingress, worker and adapter")
+            specs = child_specs(options, secret, erp, entities)
+            starting = asyncio.gather(*(children.start(spec) for spec in specs))
+            await _first(_wait(starting), children.failure, stopped)
+            at = _connect(options, company, contracts, session, secret)
             try:
-                contracts = await asyncio.to_thread(_publish_rules, options, company)
-                progress.say("starting the simulated ERP, ingress, worker and adapter")
-                starting = asyncio.gather(
-                    *(children.start(spec) for spec in child_specs(options, secret, erp, entities))
-                )
-                await _first(_wait(starting), children.failure, stopped)
-                at = _connect(options, company, contracts, session, secret)
-                try:
-                    yield at, children
-                finally:
-                    at.kafka.close()
+                yield at, children
             finally:
-                progress.say("stopping")
-                await children.stop()
-    finally:
-        await asyncio.to_thread(platform.stop)
+                at.kafka.close()
+        finally:
+            progress.say("stopping")
+            await children.stop()
 
 
 def _publish_rules(options: DemoOptions, company: Company) -> Contracts:

@@ -117,6 +117,8 @@ def _erp_differs(evidence: Evidence) -> Evidence:
     [
         (_counted_twice, "every webhook that"),
         (_webhook_lost, "every webhook that"),
+        (lambda told: replace(told, accepted=told.accepted + 1), "every webhook that"),
+        (lambda told: replace(told, accepted=told.accepted - 1), "every webhook that"),
         (_fault_hidden, "mismatches are the injected faults"),
         (_mismatch_invented, "mismatches are the injected faults"),
         (_unknown_code, "mismatches are the injected faults"),
