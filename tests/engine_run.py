@@ -13,10 +13,12 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,6 +120,23 @@ def wait_until(
         time.sleep(0.1)
 
 
+def side_by_side(scenarios: Mapping[str, Callable[[], None]], at_once: int) -> dict[str, str]:
+    """Play scenarios in threads; each gives its traceback, or nothing.
+
+    Most of their time is waiting: for sessions to end, brokers to start, processes to import.
+    """
+
+    def play(scenario: Callable[[], None]) -> str:
+        try:
+            scenario()
+        except Exception:
+            return traceback.format_exc()
+        return ""
+
+    with ThreadPoolExecutor(at_once) as pool:
+        return dict(zip(scenarios, pool.map(play, scenarios.values()), strict=True))
+
+
 class Run:
     """One app on the broker: its inputs, and the check of what came of them."""
 
@@ -131,7 +150,7 @@ class Run:
         catalog = Catalog(Cluster(broker), topology)
         catalog.declare(topology.topics)
         self.random = random.Random(seed)
-        self._producer = Producer({"bootstrap.servers": broker, "linger.ms": 1})
+        self._producer = Producer({"bootstrap.servers": broker, "linger.ms": 1, "log_level": 0})
 
     def __enter__(self) -> Run:
         return self
@@ -227,7 +246,9 @@ class Run:
         numbers = [
             (key or b"", value or b"") for _, _, key, value in self.read(f"{self.prefix}.numbers")
         ]
-        assert self.found_sums() == self.wanted_sums()
+        found, wanted = self.found_sums(), self.wanted_sums()
+        missing, doubled = wanted - found, found - wanted
+        assert not missing and not doubled, f"missing: {missing}, too many: {doubled}"
         dead = [value for *_, value in self.read(f"{self.prefix}.dead-letters")]
         bad = [value for _, value in numbers if not value.isdigit()]
         assert dead == [b"not_a_number"] * len(bad)

@@ -64,6 +64,11 @@ class LaneRecovery(Recovery):
         self._check_assignment()
         await super().on_recovery_completed(generation_id)
 
+    async def _wait(self, coro: Any, timeout: Any = None) -> None:
+        # Faust takes a time-out for "the service was stopped" and ends recovery without a word,
+        # for good. While no broker answers there is nothing better to do than to wait on.
+        await super()._wait(coro)
+
     def _owned(self) -> dict[str, list[int]]:
         """Partitions of which this worker has both the source and the changelog."""
         assignment = self.app.consumer.assignment()

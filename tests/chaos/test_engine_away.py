@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from engine_run import READY_S, Run, wait_until
+from engine_run import READY_S, Run, side_by_side, wait_until
 
 from streamsync.embedded.platform import EmbeddedPlatform
 
 BROKER_AWAY_S = 30.0
 
 
-@pytest.fixture
-def own_broker(tmp_path: Path) -> Iterator[EmbeddedPlatform]:
-    """A broker that the test may kill."""
-    with EmbeddedPlatform(tmp_path / "platform", registry_port=None) as platform:
-        yield platform
-
-
-def test_a_worker_that_slept_through_its_session_is_fenced_and_comes_back(
-    broker: str, tmp_path: Path
-) -> None:
-    with Run(broker, "engine-zombie", tmp_path) as run:
+def sleep_through_the_session(broker: str, folder: Path) -> None:
+    with Run(broker, "engine-zombie", folder) as run:
         sleeper, other = run.worker("sleeper", 39136), run.worker("other", 39137)
         wait_until(
             lambda: bool(sleeper.active()) and bool(other.active())
@@ -51,10 +42,11 @@ def test_a_worker_that_slept_through_its_session_is_fenced_and_comes_back(
         run.check()
 
 
-def test_a_broker_that_is_killed_and_comes_back_after_half_a_minute_costs_only_time(
-    own_broker: EmbeddedPlatform, tmp_path: Path
-) -> None:
-    with Run(own_broker.bootstrap_servers, "engine-away", tmp_path) as run:
+def take_the_broker_away(folder: Path) -> None:
+    with (
+        EmbeddedPlatform(folder / "platform", registry_port=None) as own_broker,
+        Run(own_broker.bootstrap_servers, "engine-away", folder) as run,
+    ):
         worker = run.worker("w", 39138)
         worker.wait_ready(9)
         run.feed(3_000, poison=1)
@@ -65,3 +57,27 @@ def test_a_broker_that_is_killed_and_comes_back_after_half_a_minute_costs_only_t
         run.wait_settled(90, explain=lambda: worker.log()[-3_000:])
         assert worker.stop() == 0, worker.log()[-3_000:]
         run.check(worker.data_dir)
+
+
+@pytest.fixture(scope="module")
+def outcomes(broker: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("away")
+    return side_by_side(
+        {
+            "sleeper": partial(sleep_through_the_session, broker, folder),
+            "broker": partial(take_the_broker_away, folder),
+        },
+        at_once=2,
+    )
+
+
+def test_a_worker_that_slept_through_its_session_is_fenced_and_comes_back(
+    outcomes: dict[str, str],
+) -> None:
+    assert outcomes["sleeper"] == ""
+
+
+def test_a_broker_that_is_killed_and_comes_back_after_half_a_minute_costs_only_time(
+    outcomes: dict[str, str],
+) -> None:
+    assert outcomes["broker"] == ""

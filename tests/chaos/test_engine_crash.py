@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import shutil
 import time
-import traceback
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
-from engine_run import READY_S, Run, wait_until
+from engine_run import READY_S, Run, side_by_side, wait_until
 
 from streamsync.engine.commit import CommitStep
 
-SIDE_BY_SIDE = 4
+SIDE_BY_SIDE = 7
 FIRST_PORT = 39122
 
 
@@ -67,26 +67,26 @@ def play(scenario: Scenario, broker: str, folder: Path, port: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def outcomes(broker: str, tmp_path_factory: pytest.TempPathFactory) -> dict[Scenario, str]:
+def outcomes(broker: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("crash")
-    ports = list(range(FIRST_PORT, FIRST_PORT + SIDE_BY_SIDE))
+    ports: SimpleQueue[int] = SimpleQueue()
+    for port in range(FIRST_PORT, FIRST_PORT + SIDE_BY_SIDE):
+        ports.put(port)
 
-    def run(scenario: Scenario) -> str:
-        port = ports.pop()
+    def on_a_free_port(scenario: Scenario) -> None:
+        port = ports.get()
         try:
             play(scenario, broker, folder, port)
-        except Exception:
-            return traceback.format_exc()
         finally:
-            ports.append(port)
-        return ""
+            ports.put(port)
 
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        return dict(zip(SCENARIOS, pool.map(run, SCENARIOS), strict=True))
+    return side_by_side(
+        {str(scenario): partial(on_a_free_port, scenario) for scenario in SCENARIOS}, SIDE_BY_SIDE
+    )
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_killed_after_a_commit_step_the_books_are_as_if_nothing_happened(
-    scenario: Scenario, outcomes: dict[Scenario, str]
+    scenario: Scenario, outcomes: dict[str, str]
 ) -> None:
-    assert outcomes[scenario] == ""
+    assert outcomes[str(scenario)] == ""

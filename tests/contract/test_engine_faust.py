@@ -18,6 +18,7 @@ HOOKS = [
     (Recovery, "add_active", ["self", "table", "tp"], "tables.py: step 1"),
     (Recovery, "add_standby", ["self", "table", "tp"], "tables.py: step 1"),
     (Recovery, "on_recovery_completed", ["self", "generation_id"], "tables.py: step 2"),
+    (Recovery, "_wait", ["self", "coro", "timeout"], "tables.py: step 2"),
     (Recovery, "_set_recovery_started", ["self"], "tables.py: step 2"),
     (consumer.Consumer, "_wait_next_records", ["self", "timeout"], "transport.py: step 8"),
     (consumer.Consumer, "_get_active_partitions", ["self"], "transport.py: step 8"),
