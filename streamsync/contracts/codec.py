@@ -1,8 +1,9 @@
 """Records to framed bytes and back.
 
-Problem: bytes from a topic are not to be trusted, and older writers must stay readable. How: Confluent
-framing (a zero byte, a four-byte schema id, the Avro body); the id picks the writer's schema, Avro
-resolution brings it to today's; anything that does not fit exactly is a `ContractError` with a reason.
+Problem: bytes from a topic are not to be trusted, and older writers must stay readable. How:
+Confluent framing (a zero byte, a four-byte schema id, the Avro body); the id picks the writer's
+schema, Avro resolution brings it to today's; anything that does not fit exactly is a
+`ContractError` with a reason.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The schema registry: Confluent's HTTP API, as Apicurio and others serve it.
 
-Problem: a schema that breaks readers must be refused before the first record is written with it. How:
-each subject is set to FULL_TRANSITIVE and today's schema registered at start; a refusal names the
-subject and what to do. Nothing asks the registry while records flow.
+Problem: a schema that breaks readers must be refused before the first record is written with it.
+How: each subject is set to FULL_TRANSITIVE and today's schema registered at start; a refusal names
+the subject and what to do. Nothing asks the registry while records flow.
 """
 
 from __future__ import annotations

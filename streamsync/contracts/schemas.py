@@ -43,11 +43,8 @@ def load_schemas(folder: Path | None = None) -> Mapping[str, Mapping[str, Any]]:
 
 def _complete(node: Any, files: Mapping[str, Any], spelled: set[str]) -> Any:
     if isinstance(node, str):
-        if node not in files:
-            return node
-        if node in spelled:
-            return node
-        return _complete(files[node], files, spelled)
+        known = node in files and node not in spelled
+        return _complete(files[node], files, spelled) if known else node
     if isinstance(node, list):
         return [_complete(item, files, spelled) for item in node]
     if isinstance(node, dict):

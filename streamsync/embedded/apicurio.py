@@ -1,8 +1,8 @@
 """Apicurio Registry, with its schemas in a file.
 
 Problem: schema ids are inside every record on the topics, so they must survive what the topics
-survive. How: the registry keeps them in an H2 file beside the broker's data, written through at each
-commit; its Confluent-compatible interface is under `/apis/ccompat/v7`.
+survive. How: the registry keeps them in an H2 file beside the broker's data, written through at
+each commit; its Confluent-compatible interface is under `/apis/ccompat/v7`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The servers' jars, fetched once by the ordinary Maven client.
 
 Problem: the jars are 160 MB, must be exactly the ones named in the pom, and must never be half
-there. How: Maven fetches into a folder beside the final one, which is renamed when all is there; the
-final name carries a hash of the poms, so another version is another folder. Once there, nothing is
-asked of anybody.
+there. How: Maven fetches into a folder beside the final one, which is renamed when all is there;
+the final name carries a hash of the poms, so another version is another folder. Once there, nothing
+is asked of anybody.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One Kafka broker in KRaft mode, broker and controller in one JVM.
 
-Problem: a broker for one machine should start in seconds, use little memory, and still behave like a
-cluster that somebody runs: declared topics only, transactions, compaction. How: its settings are
+Problem: a broker for one machine should start in seconds, use little memory, and still behave like
+a cluster that somebody runs: declared topics only, transactions, compaction. How: its settings are
 written at each start; the data folder is formatted once.
 """
 

@@ -1,8 +1,8 @@
 """Kafka and the registry together, on one data folder.
 
 Problem: both are needed before anything else can start, both take seconds, and two starts on one
-folder would ruin it. How: a lock on the folder (which a killed process loses by itself), ports looked
-at before, both JVMs launched side by side, and all stopped again if one does not come up.
+folder would ruin it. How: a lock on the folder (which a killed process loses by itself), ports
+looked at before, both JVMs launched side by side, and all stopped again if one does not come up.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """One server as a child process: started, watched, stopped, and never forgotten.
 
 Problem: a JVM outlives a Python process that is killed, keeps its port and its data, and the next
-start fails for no visible reason. How: each child runs in a process group of its own and its pid and
-start time are written beside its data; the next start ends exactly that process, if it still lives.
-A pid alone would not do: it may belong to somebody else by then.
+start fails for no visible reason. How: each child runs in a process group of its own and its pid
+and start time are written beside its data; the next start ends exactly that process, if it still
+lives. A pid alone would not do: it may belong to somebody else by then.
 """
 
 from __future__ import annotations
