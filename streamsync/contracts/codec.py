@@ -45,6 +45,10 @@ class RegisteredSchemas(Protocol):
         """All versions of a subject, by schema id."""
         ...
 
+    def schema(self, schema_id: int) -> Mapping[str, Any] | None:
+        """The schema with this id, None when there is no such id."""
+        ...
+
 
 class Contracts:
     """Encodes and decodes every record that has a schema in `avro/`."""
@@ -58,8 +62,7 @@ class Contracts:
         for name, schema in load_schemas().items():
             if name not in self._classes:
                 continue
-            # Each record is parsed apart, so that types of the same name never meet.
-            parsed = fastavro.parse_schema(dict(schema), named_schemas={})
+            parsed = _parsed(schema)
             subject = f"{schema['namespace']}.{name}"
             schema_id = registry.register(subject, schema)
             self._today[subject] = parsed
@@ -80,8 +83,7 @@ class Contracts:
             cls = self._classes[subject.rsplit(".", 1)[1]]
             for schema_id, schema in self._registry.versions(subject).items():
                 if schema_id not in self._readers:
-                    writer = fastavro.parse_schema(dict(schema), named_schemas={})
-                    self._readers[schema_id] = (writer, today, cls)
+                    self._readers[schema_id] = (_parsed(schema), today, cls)
 
     def encode(self, record: object) -> bytes:
         """Framed bytes of a record; the same record always gives the same bytes."""
@@ -98,12 +100,11 @@ class Contracts:
         if len(data) < _HEADER.size or data[0] != _MAGIC:
             raise ContractError("not_framed", "the value does not begin with a Confluent header")
         schema_id = _HEADER.unpack_from(data)[1]
-        found = self._readers.get(schema_id)
+        found = self._readers.get(schema_id) or self._learn(schema_id)
         if found is None:
             raise ContractError(
                 "schema_unknown",
-                f"schema id {schema_id} is none of ours: it was written by a newer release or by "
-                "a foreign program",
+                f"schema id {schema_id} is none of ours: it was written by a foreign program",
             )
         writer, reader, cls = found
         body = io.BytesIO(data)
@@ -121,6 +122,25 @@ class Contracts:
                 f"{len(data) - body.tell()} bytes follow a complete {cls.__name__}",
             )
         return record
+
+    def _learn(self, schema_id: int) -> tuple[Any, Any, type] | None:
+        """How to read an id that was registered after the start: the next release runs beside us.
+
+        An id never changes its schema, so the answer is the same at every re-run of a record.
+        """
+        schema = self._registry.schema(schema_id)
+        subject = f"{schema.get('namespace')}.{schema.get('name')}" if schema else ""
+        today = self._today.get(subject)
+        if schema is None or today is None:
+            return None
+        found = (_parsed(schema), today, self._classes[subject.rsplit(".", 1)[1]])
+        self._readers[schema_id] = found
+        return found
+
+
+def _parsed(schema: Mapping[str, Any]) -> Any:
+    # Each record is parsed apart, so that types of the same name never meet.
+    return fastavro.parse_schema(dict(schema), named_schemas={})
 
 
 def _record_classes() -> dict[str, type]:

@@ -2,7 +2,8 @@
 
 Problem: a schema that breaks readers must be refused before the first record is written with it.
 How: each subject is set to FULL_TRANSITIVE and today's schema registered at start; a refusal names
-the subject and what to do. Nothing asks the registry while records flow.
+the subject and what to do. While records flow, only an id that was registered after the start is
+asked for, once.
 """
 
 from __future__ import annotations
@@ -49,6 +50,13 @@ class InMemoryRegistry:
         """All registered versions of a subject, by id."""
         return dict(self._schemas.get(subject, {}))
 
+    def schema(self, schema_id: int) -> Mapping[str, Any] | None:
+        """The schema with this id, None when there is no such id."""
+        for known in self._schemas.values():
+            if schema_id in known:
+                return known[schema_id]
+        return None
+
 
 class SchemaRegistry:
     """A Confluent-compatible registry at `url` (for Apicurio with `/apis/ccompat/v7`)."""
@@ -73,7 +81,23 @@ class SchemaRegistry:
             found[int(told["id"])] = json.loads(told["schema"])
         return found
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def schema(self, schema_id: int) -> Mapping[str, Any] | None:
+        """The schema with this id, None when there is no such id or it is no Avro record."""
+        told = self._call("GET", f"/schemas/ids/{schema_id}", absent_is_none=True)
+        try:
+            schema = json.loads(told["schema"]) if told is not None else None
+        except ValueError:
+            return None
+        return schema if isinstance(schema, dict) else None
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        absent_is_none: bool = False,
+    ) -> Any:
         patient = Retrying(
             stop=stop_after_delay(self._patience_s),
             wait=wait_random_exponential(multiplier=0.1, max=2),
@@ -93,6 +117,8 @@ class SchemaRegistry:
                 f"({_message(answer)}). Add fields only with a default, and remove or rename none; "
                 "a change of meaning needs a new record."
             )
+        if absent_is_none and answer.status_code == httpx.codes.NOT_FOUND:
+            return None
         if answer.is_error:
             raise RegistryUnavailable(
                 f"The schema registry at {self._url} answers {answer.status_code} to {method} "
