@@ -104,6 +104,7 @@ def worker(
     Example: streamsync worker --web-port 16066 --data-dir data/worker-1
     """
     from streamsync.config import Settings  # noqa: PLC0415
+    from streamsync.contracts import IncompatibleSchema, RegistryUnavailable  # noqa: PLC0415
     from topology.worker import run  # noqa: PLC0415
 
     given = {
@@ -114,4 +115,8 @@ def worker(
         "clock": clock,
     }
     chosen = {name: value for name, value in given.items() if value is not None}
-    run(Settings.model_validate(Settings().model_dump() | chosen))
+    try:
+        run(Settings.model_validate(Settings().model_dump() | chosen))
+    except (IncompatibleSchema, RegistryUnavailable) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
