@@ -132,11 +132,15 @@ _BOOKS_NOTHING = {
 }
 
 
+def _type_shown(event_type: str) -> str:
+    """A type as it may be repeated: text that does not look like one could be anything."""
+    looks = event_type.replace(".", "_").isidentifier()
+    return event_type if looks else "unreadable"
+
+
 def _without_reader(opened: _Opened, group: str) -> tuple[str, str, str]:
     """outcome, reason and detail of a type that has no reader."""
-    # Quoted only where it looks like a type: other text could be anything.
-    looks = opened.event_type.replace(".", "_").isidentifier()
-    shown = opened.event_type if looks else "the text"
+    shown = _type_shown(opened.event_type)
     if group == "ignored":
         return "ignored", "type_cannot_touch_books", f"type: {shown}"
     if group == "unknown":
@@ -184,7 +188,7 @@ def _unopened(
         source=raw.source,
         account=account_key(raw.tenant, raw.source, account or event_id),
         source_event_id=event_id,
-        source_event_type=event_type,
+        source_event_type=_type_shown(event_type),
         api_version=_text(members.get("api_version")),
         content_hash=content_hash,
         occurred_at_ms=raw.received_at_ms,
@@ -214,7 +218,7 @@ def read_event(raw: RawWebhook, position: SourcePosition) -> BillingEvent:
         source=raw.source,
         account=account_key(raw.tenant, raw.source, opened.account),
         source_event_id=opened.event_id,
-        source_event_type=opened.event_type,
+        source_event_type=_type_shown(opened.event_type),
         api_version=opened.api_version,
         content_hash=opened.content_hash,
         occurred_at_ms=opened.created_ms,
