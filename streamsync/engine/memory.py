@@ -1,7 +1,8 @@
 """Kafka's topics as lists, with the rules of Kafka that a lane can notice.
 
 Offsets have gaps where transaction markers would be, outputs of a transaction become visible
-together when it commits, an aborted one leaves only a gap, loop-backs appear at once.
+together when it commits, an aborted one leaves only a gap, loop-backs appear at once. A newer
+producer fences the older; a changelog is compacted, and complete up to its last marker.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from streamsync.engine.commit import Fenced
 from streamsync.engine.lane import Output, SourceRecord, Topology
 from streamsync.engine.shard import MemoryRows
 
@@ -67,33 +69,81 @@ class MemoryTopics:
         return self.of(output.topic)[partition].append(partition, output, timestamp_ms)
 
 
+_MARKER = b"\0position"
+
+
 @dataclass
-class Durable:
-    """What survives the process: the compacted changelog and the worker's disk."""
+class Disk:
+    """One worker's database of one partition: rows, and the cut of history that they are."""
 
-    changelog: dict[bytes, tuple[int, bytes | None]] = field(default_factory=dict)
-    changelog_end: int = 0
+    rows: MemoryRows = field(default_factory=MemoryRows)
+    end: int = 0
+    """Offset behind the last changelog row that it contains."""
     position: int = 0
-    disk: MemoryRows = field(default_factory=MemoryRows)
-    disk_end: int = 0
 
-    def recover(self) -> None:
-        """Bring the disk up to the changelog."""
-        for key, (offset, value) in self.changelog.items():
-            if offset >= self.disk_end:
-                self.disk.write(key, value)
-        self.disk_end = self.changelog_end
+    def write(self, rows: Sequence[tuple[bytes, bytes | None]], end: int, position: int) -> None:
+        """Rows, changelog offset and position in one write."""
+        for key, value in rows:
+            self.rows.write(key, value)
+        self.end, self.position = end, position
+
+
+@dataclass
+class Changelog:
+    """The compacted changelog of one partition: the last row of each key, in order of offset.
+
+    `epoch` is that of the transactional producer; whoever has an older one is fenced.
+    """
+
+    rows: dict[bytes, tuple[int, bytes | None]] = field(default_factory=dict)
+    end: int = 0
+    epoch: int = 0
+
+    def fence(self) -> int:
+        """A new producer: from here on no earlier owner can commit."""
+        self.epoch += 1
+        return self.epoch
+
+    def append(self, key: bytes, value: bytes | None) -> None:
+        self.rows.pop(key, None)
+        self.rows[key] = (self.end, value)
+        self.end += 1
+
+    def marker(self, position: int) -> None:
+        """The row that ends a transaction: the position that belongs to the rows before."""
+        self.append(_MARKER, b"%d" % position)
+
+    @property
+    def position(self) -> int:
+        """The offset of the source that is read next."""
+        found = self.rows.get(_MARKER)
+        return 0 if found is None else int(found[1] or b"0")
+
+    def recover(self, disk: Disk) -> None:
+        """Bring a disk up to the changelog; it is written at markers only."""
+        waiting: list[tuple[bytes, bytes | None]] = []
+        for key, (offset, value) in list(self.rows.items()):
+            if offset < disk.end:
+                continue
+            if key == _MARKER:
+                disk.write(waiting, offset + 1, int(value or b"0"))
+                waiting = []
+            else:
+                waiting.append((key, value))
 
 
 class MemoryPort:
-    """The commit port over memory: one transaction."""
+    """The commit port over memory: one transaction of one owner of a partition."""
 
-    def __init__(self, topics: MemoryTopics, durable: Durable) -> None:
+    def __init__(self, topics: MemoryTopics, changelog: Changelog, disk: Disk, epoch: int) -> None:
         self._topics = topics
-        self._durable = durable
+        self._changelog = changelog
+        self._disk = disk
+        self._epoch = epoch
         self._staged: list[tuple[Output, int]] = []
         self._rows: list[tuple[bytes, bytes | None]] = []
-        self._position = 0
+        self._position: int | None = None
+        self._end = 0
 
     def loop_back(self, records: Sequence[tuple[Output, int]]) -> None:
         for output, timestamp_ms in records:
@@ -112,19 +162,21 @@ class MemoryPort:
         self._position = position
 
     def flush(self) -> None:
-        """Memory has nothing to flush; the step exists so that a test may crash after it."""
+        """The first moment at which the broker can refuse a fenced owner's records."""
+        self._refuse_fenced()
 
     def commit(self) -> None:
+        self._refuse_fenced()
         touched = set()
         for output, timestamp_ms in self._staged:
             record = self._topics.append(output, timestamp_ms)
             touched.add((record.topic, record.partition))
-        self._end(touched)
-        durable = self._durable
+        self._end_transaction(touched)
         for key, value in self._rows:
-            durable.changelog[key] = (durable.changelog_end, value)
-            durable.changelog_end += 1
-        durable.position = self._position
+            self._changelog.append(key, value)
+        if self._position is not None:
+            self._changelog.marker(self._position)
+        self._end = self._changelog.end
 
     def abort(self) -> None:
         """The process is gone: what it had produced leaves a gap in the offsets."""
@@ -133,14 +185,16 @@ class MemoryPort:
             partition = self._topics.place(output)
             self._topics.of(output.topic)[partition].end += 1
             touched.add((output.topic, partition))
-        self._end(touched)
+        self._end_transaction(touched)
 
-    def _end(self, touched: set[tuple[str, int]]) -> None:
+    def store(self, rows: Sequence[tuple[bytes, bytes | None]], position: int) -> None:
+        self._disk.write(rows, self._end, position)
+
+    def _refuse_fenced(self) -> None:
+        if self._epoch != self._changelog.epoch:
+            raise Fenced("A newer producer owns the partition.")
+
+    def _end_transaction(self, touched: set[tuple[str, int]]) -> None:
         for topic, partition in touched:
             self._topics.of(topic)[partition].end += 1  # the marker takes an offset
         self._staged.clear()
-
-    def store(self, rows: Sequence[tuple[bytes, bytes | None]], position: int) -> None:
-        for key, value in rows:
-            self._durable.disk.write(key, value)
-        self._durable.disk_end = self._durable.changelog_end

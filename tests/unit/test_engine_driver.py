@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from streamsync.engine.commit import CommitStep
+from streamsync.engine.commit import Aborted, CommitError, CommitStep, Fenced, Unsettled
 from streamsync.engine.driver import Driver, DriverCrashed, DriverStuck
 from streamsync.engine.lane import (
     LaneSpec,
@@ -14,8 +14,8 @@ from streamsync.engine.lane import (
     Poison,
     Shard,
     SourceRecord,
-    Topology,
     TopicSpec,
+    Topology,
 )
 from streamsync.engine.partitioner import account_partition
 from streamsync.engine.rows import RowType
@@ -173,3 +173,33 @@ def test_the_driver_replaces_the_partitions_of_topics_that_have_several() -> Non
     driver = Driver(topology, 3)
     assert {driver.produce("many", b"k%d" % n, b"").partition for n in range(50)} == {0, 1, 2}
     assert {driver.produce("one", b"k%d" % n, b"").partition for n in range(50)} == {0}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_former_owner_that_was_not_told_is_fenced_and_changes_nothing(seed: int) -> None:
+    driver = fed(Driver(toy(), seed=seed, batch_max=4, workers=2))
+    for turn in range(12):
+        for _ in range(3):
+            driver.step()
+        partition = turn % driver.partitions("ledger")
+        to = 1 - driver.owner("ledger", partition)
+        driver.hand_over("ledger", partition, to, zombie=True)
+    driver.run()
+    assert totals(driver) == expected_totals()
+
+
+@pytest.mark.parametrize("error", [Aborted, Unsettled, Fenced])
+@pytest.mark.parametrize("step", [CommitStep.LOOP_BACK, CommitStep.FLUSH, CommitStep.COMMIT])
+def test_a_commit_that_fails_is_repaired_from_the_changelog(
+    step: CommitStep, error: type[CommitError]
+) -> None:
+    quiet = fed(Driver(toy(), batch_max=5))
+    quiet.run()
+    driver = fed(Driver(toy(), batch_max=5))
+    driver.fail_at(step, error, "ledger", after=2)
+    driver.run()
+    assert not driver.fault_is_armed
+    assert totals(driver) == expected_totals()
+    assert {key: len(values) for key, values in sums(driver).items()} == {
+        key: len(values) for key, values in sums(quiet).items()
+    }
