@@ -75,15 +75,16 @@ class Export:
 class Demo:
     """One run of `streamsync demo --once`."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, ports: list[int] | None = None) -> None:
         self.folder = folder / "demo"
         self.export_folder = folder / "export"
         self.log = folder / "demo.log"
-        ports = zip(_PORTS, free_ports(len(_PORTS)), strict=True)
+        self.ports = ports or free_ports(len(_PORTS))
         command = [
             sys.executable, "-m", "streamsync", "demo", "--once",
             f"--data-dir={folder}", f"--export={self.export_folder}",
-            *(f"--{name}-port={port}" for name, port in ports), *options,
+            *(f"--{name}-port={port}" for name, port in zip(_PORTS, self.ports, strict=True)),
+            *options,
         ]  # fmt: skip
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)

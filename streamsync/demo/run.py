@@ -56,8 +56,8 @@ def run(options: DemoOptions) -> int:
     company = load_company(options.company_dir)
     scenario = make_scenario(options.seed, options.days, options.accounts, company.tenant)
     console = Console(stderr=True)
-    require_ports(options)
     with fresh_folder(options.folder):
+        require_ports(options)
         _on_signals(_stop)
         try:
             return _on_platform(options, company, scenario, console)
