@@ -25,10 +25,10 @@ from pathlib import Path
 import msgspec
 import rocksdict
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
-from engine_toy import expected, toy
 
 from streamsync.engine.cluster import Catalog, Cluster
 from streamsync.engine.partitioner import account_partition
+from tests.engine_toy import expected, toy
 
 TESTS = Path(__file__).parent
 MARKER = b"\0position"
@@ -273,7 +273,7 @@ class Run:
         for partition, _, key, value in self.read(f"{self.prefix}-ledger-changelog"):
             assert key is not None
             if key == MARKER:
-                positions[partition] = int(value or b"")
+                positions[partition] = int((value or b"").split(b"\n")[0])
             elif value is None:
                 rows.pop(key, None)
             else:

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from engine_run import READY_S, Run, side_by_side, wait_until
 
 from streamsync.embedded.platform import EmbeddedPlatform
+from tests.engine_run import READY_S, Run, side_by_side, wait_until
 
 BROKER_AWAY_S = 30.0
 

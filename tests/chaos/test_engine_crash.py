@@ -14,9 +14,9 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
-from engine_run import READY_S, Run, side_by_side, wait_until
 
 from streamsync.engine.commit import CommitStep
+from tests.engine_run import READY_S, Run, side_by_side, wait_until
 
 SIDE_BY_SIDE = 7
 FIRST_PORT = 39122

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import rocksdict
 from confluent_kafka.admin import AdminClient
-from engine_run import READY_S, Run, Worker, wait_until
+
+from tests.engine_run import READY_S, Run, Worker, wait_until
 
 OFFSET = b"__faust\0offset__"
 TOPIC_ID = b"\0topic"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from confluent_kafka import Producer
-from engine_run import READY_S, Run, Worker, wait_until
-from engine_toy import expected
 
 from streamsync.engine.partitioner import account_partition
+from tests.engine_run import READY_S, Run, Worker, wait_until
+from tests.engine_toy import expected
 
 
 def totals(run: Run) -> dict[str, int]:

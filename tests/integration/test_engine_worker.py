@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine_run import Run
-from engine_toy import expected, toy
-
 from streamsync.engine.driver import Driver
 from streamsync.engine.rows import RowType
+from tests.engine_run import Run
+from tests.engine_toy import expected, toy
 
 TOTAL = RowType("total", 1, int)
 

@@ -11,8 +11,15 @@ from confluent_kafka import KafkaError, KafkaException
 
 from streamsync.engine import port as port_module
 from streamsync.engine.commit import Aborted, CommitError, CommitStep, Fenced, Unsettled, commit
-from streamsync.engine.lane import LaneSpec, Output, Poison, Shard, SourceRecord, Topology
-from streamsync.engine.lane import TopicSpec
+from streamsync.engine.lane import (
+    LaneSpec,
+    Output,
+    Poison,
+    Shard,
+    SourceRecord,
+    TopicSpec,
+    Topology,
+)
 from streamsync.engine.partitioner import account_partition
 from streamsync.engine.port import MARKER, KafkaPort, OutputTooLarge
 from streamsync.engine.seat import (
