@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import rocksdict
@@ -67,7 +68,7 @@ class Worker:
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
 
-    def get(self, path: str) -> tuple[int, object]:
+    def get(self, path: str) -> tuple[int, Any]:
         try:
             url = f"http://127.0.0.1:{self.web_port}{path}"
             with urllib.request.urlopen(url, timeout=10) as answer:
@@ -196,7 +197,7 @@ class Run:
             found = consumer.list_topics(topic, 20).topics[topic]
             left = set(found.partitions) if found.error is None else set()
             consumer.assign([TopicPartition(topic, partition, 0) for partition in left])
-            records = []
+            records: list[Any] = []
             while left:
                 for message in consumer.consume(5_000, 1.0):
                     error = message.error()
@@ -293,7 +294,7 @@ class Run:
         rows: dict[bytes, bytes] = {}
         for path in sorted((folder / "v1" / "tables").glob("ledger-*.db")):
             partition = path.stem.rsplit("-", 1)[1]
-            database = rocksdict.Rdict(str(path), options=rocksdict.Options(raw_mode=True))
+            database: Any = rocksdict.Rdict(str(path), options=rocksdict.Options(raw_mode=True))
             for key, value in database.items():
                 if key.startswith((b"total|", b"seen|")):
                     rows[key + f"@{partition}".encode() if key == b"total|order" else key] = value

@@ -13,6 +13,7 @@ import os
 import signal
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import faust
 
@@ -128,7 +129,7 @@ def add_views(app: LaneApp) -> None:
 def add_stock_agent(app: LaneApp, prefix: str, partitions: int) -> None:
     """An ordinary Faust agent with an ordinary Faust table, beside the lanes."""
     counts = app.Table("stock", default=int, partitions=partitions, key_type=str)
-    counted = app.topic(f"{prefix}.stock-counts", key_type=str, value_type=int)
+    counted = app.topic(f"{prefix}.stock-counts", key_type=str, value_type=int)  # type: ignore[arg-type]
 
     @app.agent(app.topic(f"{prefix}.stock", key_type=str, value_type=bytes))
     async def count(stream: faust.StreamT[bytes]) -> None:
@@ -159,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--kill-at", help="lane:STEP:after")
     options = parser.parse_args(arguments)
-    extra = {}
+    extra: dict[str, Any] = {}
     if options.kill_at:
         lane, step, after = options.kill_at.split(":")
         extra["fault"] = KillAt(lane, CommitStep[step], int(after))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rocksdict
@@ -17,7 +18,7 @@ TOPIC_ID = b"\0topic"
 
 
 @contextmanager
-def database(worker: Worker, lane: str, partition: int) -> Iterator[rocksdict.Rdict]:
+def database(worker: Worker, lane: str, partition: int) -> Iterator[Any]:
     path = worker.data_dir / "v1" / "tables" / f"{lane}-{partition}.db"
     opened = rocksdict.Rdict(str(path), options=rocksdict.Options(raw_mode=True))
     yield opened

@@ -115,11 +115,13 @@ class FakeDisk:
         self.written.append((partition, offset, position))
 
 
-def port_over(producer: FakeProducer, disk: FakeDisk) -> KafkaPort:
+def port_over(producer: Any, disk: Any) -> KafkaPort:
+    catalog: Any = FakeCatalog()
+    none: Any = None
     return KafkaPort(
-        topology=TOPOLOGY, catalog=FakeCatalog(), producer=producer, loop_backs=None,
+        topology=TOPOLOGY, catalog=catalog, producer=producer, loop_backs=none,
         changelog="changelog", partition=0, disk=disk,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 def batch() -> Batch:
@@ -286,7 +288,7 @@ async def until(done: Callable[[], bool]) -> None:
 
 
 async def test_a_seat_commits_a_quiet_partition_at_once_and_releases_with_a_last_commit() -> None:
-    host = FakeHost([])
+    host: Any = FakeHost([])
     seat = Seat(host, 0, host.ground(), Pace())
     seat.offer(records(0, 3))
     await until(lambda: len(host.committed_batches) == 1)
@@ -302,7 +304,7 @@ async def test_a_seat_commits_a_quiet_partition_at_once_and_releases_with_a_last
 async def test_a_failed_commit_recovers_in_place_and_runs_the_same_records_again(
     failure: CommitError,
 ) -> None:
-    host = FakeHost([failure])
+    host: Any = FakeHost([failure])
     seat = Seat(host, 0, host.ground(), Pace())
     seat.offer(records(0, 3))
     await until(lambda: bool(host.sought))
@@ -314,7 +316,7 @@ async def test_a_failed_commit_recovers_in_place_and_runs_the_same_records_again
 
 
 async def test_a_fenced_seat_forgets_everything_and_asks_the_group() -> None:
-    host = FakeHost([Fenced("x")])
+    host: Any = FakeHost([Fenced("x")])
     seat = Seat(host, 0, host.ground(), Pace())
     seat.offer(records(0, 3))
     await until(lambda: bool(host.losses))
@@ -324,7 +326,7 @@ async def test_a_fenced_seat_forgets_everything_and_asks_the_group() -> None:
 
 
 async def test_a_bug_in_a_step_stops_the_worker_before_the_commit() -> None:
-    host = FakeHost([])
+    host: Any = FakeHost([])
     seat = Seat(host, 0, host.ground(), Pace())
     seat.offer([*records(0, 2), *records(2, 1, b"bug")])
     await until(lambda: bool(host.crashes))
@@ -334,7 +336,7 @@ async def test_a_bug_in_a_step_stops_the_worker_before_the_commit() -> None:
 
 
 async def test_a_batch_that_is_never_taken_stops_the_worker_with_a_sentence() -> None:
-    host = FakeHost([Aborted("the broker says no")] * FAILURES_MAX)
+    host: Any = FakeHost([Aborted("the broker says no")] * FAILURES_MAX)
     seat = Seat(host, 0, host.ground(), Pace())
     for attempt in range(FAILURES_MAX):
         seat.offer(records(0, 1))
