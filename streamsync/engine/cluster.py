@@ -87,14 +87,14 @@ class Cluster:
             settings["transaction.timeout.ms"] = TRANSACTION_TIMEOUT_MS
         return Producer(settings, logger=_client_log())
 
-    def consumer(self, group_id: str) -> Consumer:
+    def consumer(self, group_id: str, *, isolation: str = "read_committed") -> Consumer:
         """A consumer for assigned partitions that tells where each of them ends."""
         settings = {
             **self._base,
             "group.id": group_id,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
-            "isolation.level": "read_committed",
+            "isolation.level": isolation,
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
             "queued.min.messages": 200_000,

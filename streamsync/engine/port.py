@@ -11,7 +11,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -30,6 +31,24 @@ _FENCED = {
     KafkaError.INVALID_PRODUCER_EPOCH,
     KafkaError.PRODUCER_FENCED,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """The marker row: a source position, and the partitions that its transaction wrote to."""
+
+    position: int
+    touched: frozenset[tuple[str, int]] = frozenset()
+
+    def encode(self) -> bytes:
+        lines = (f"{topic} {partition}" for topic, partition in sorted(self.touched))
+        return "\n".join((str(self.position), *lines)).encode()
+
+    @classmethod
+    def decode(cls, value: bytes) -> Marker:
+        position, *lines = value.decode().split("\n")
+        places = (line.rsplit(" ", 1) for line in lines)
+        return cls(int(position), frozenset((topic, int(number)) for topic, number in places))
 
 
 class OutputTooLarge(Exception):
@@ -152,6 +171,7 @@ class KafkaPort:
         self._partition = partition
         self._disk = disk
         self._timestamp_ms = 0
+        self._touched: set[tuple[str, int]] = set()
         self._marker_offset: int | None = None
         self._lock = threading.Lock()
         self._abandoned = False
@@ -165,8 +185,11 @@ class KafkaPort:
     def outputs(self, records: Sequence[tuple[Output, int]]) -> None:
         def send() -> None:
             for output, timestamp_ms in records:
-                produce(self._producer, output, self._place(output), timestamp_ms)
+                partition = self._place(output)
+                self._touched.add((output.topic, partition))
+                produce(self._producer, output, partition, timestamp_ms)
 
+        self._touched.clear()
         self._call(send, again=False)
 
     def changelog(self, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
@@ -182,7 +205,8 @@ class KafkaPort:
 
     def marker(self, position: int) -> None:
         self._marker_offset = None
-        row = Output(self._changelog, MARKER, b"%d" % position)
+        marker = Marker(position, frozenset(self._touched))
+        row = Output(self._changelog, MARKER, marker.encode())
 
         def send() -> None:
             produce(
@@ -207,12 +231,12 @@ class KafkaPort:
             raise Unsettled("the marker was committed without an offset")
 
     def store(self, rows: Sequence[tuple[bytes, bytes | None]], position: int) -> None:
-        assert self._marker_offset is not None
+        offset = cast(int, self._marker_offset)  # step 7 has seen to it
         with self._lock:
             # Whoever recovers this partition after an abandoned commit finds its rows in the
             # changelog; a late write here would put the database behind that recovery.
             if not self._abandoned:
-                self._disk.write(self._partition, rows, self._marker_offset, position)
+                self._disk.write(self._partition, rows, offset, position)
 
     def abandon(self) -> None:
         """Write nothing to disk from now on."""

@@ -16,12 +16,14 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
+from aiokafka.errors import KafkaError as AioKafkaError
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from streamsync.engine.cluster import Cluster
-from streamsync.engine.port import MARKER, RowsOnDisk
+from streamsync.engine.hanging import find_hanging, settle
+from streamsync.engine.port import MARKER, Marker, RowsOnDisk
 
 log = logging.getLogger(__name__)
 
@@ -98,14 +100,15 @@ def recover(
         producers = dict(zip(plan.partitions, made, strict=True))
     while True:
         try:
+            _end_hanging(plan, cluster, cancelled, producers)
             reading = _Reading(plan, cluster, cancelled)
             try:
                 reading.run()
             finally:
                 reading.consumer.close()
             break
-        except KafkaException as error:
-            _wait(cancelled, f"Lane {plan.lane} can't be recovered yet: {error.args[0]}")
+        except (KafkaException, AioKafkaError, TimeoutError) as error:
+            _wait(cancelled, f"Lane {plan.lane} can't be recovered yet: {error!r}")
     log.info(
         "Lane %s recovered partitions %s: %d changelog rows.",
         plan.lane, sorted(plan.partitions), sum(reading.rows_read.values()),
@@ -133,6 +136,20 @@ def _fence(
             if error.fatal():
                 producer = cluster.producer(plan.transactional_id(partition))
             _wait(cancelled, f"Lane {plan.lane} partition {partition} waits: {error}")
+
+
+def _end_hanging(
+    plan: RecoveryPlan,
+    cluster: Cluster,
+    cancelled: threading.Event,
+    producers: dict[int, Producer],
+) -> None:
+    """End what the broker forgot; that takes the transactional id, so fence once more."""
+    found = find_hanging(cluster, f"{plan.app_id}-recovery", plan.changelog, plan.partitions)
+    for partition, hanging in found.items():
+        _check(cancelled)
+        settle(cluster, plan.transactional_id(partition), plan.changelog, partition, hanging)
+        producers[partition] = _fence(plan, partition, cluster, cancelled)
 
 
 def _check(cancelled: threading.Event) -> None:
@@ -216,13 +233,12 @@ class _Reading:
         partition, key = message.partition() or 0, message.key()
         self.rows_read[partition] += 1
         if key != MARKER:
-            assert isinstance(key, bytes)
-            self._waiting[partition][key] = message.value()
+            self._waiting[partition][cast(bytes, key)] = message.value()
             return
         complete = self._complete[partition]
         complete.update(self._waiting[partition])
         self._waiting[partition] = {}
-        self._marked[partition] = int(message.value() or b"0")
+        self._marked[partition] = Marker.decode(cast(bytes, message.value())).position
         self._marker_offset[partition] = message.offset() or 0
         if len(complete) > _ROWS_PER_WRITE:
             self._write(partition)

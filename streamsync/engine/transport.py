@@ -203,7 +203,8 @@ class LaneConsumer(driver.Consumer):
 
     def rejoin(self) -> None:
         def ask() -> None:
-            self._thread._ensure_consumer()._coordinator.request_rejoin()
+            consumer = self._thread._ensure_consumer()  # noqa: SLF001
+            consumer._coordinator.request_rejoin()  # noqa: SLF001
 
         self._thread.thread_loop.call_soon_threadsafe(ask)
 
