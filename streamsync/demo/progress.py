@@ -39,13 +39,13 @@ class Progress:
         if console.is_terminal:
             self._bar = Bar(
                 TextColumn("{task.description}"),
-                BarColumn(),
+                BarColumn(bar_width=12),
                 TextColumn("{task.fields[figures]}"),
                 TimeRemainingColumn(),
                 console=console,
                 transient=True,
             )
-            self._task = self._bar.add_task("simulated time", total=days, figures="")
+            self._task = self._bar.add_task("", total=days, figures="")
 
     def __enter__(self) -> Self:
         if self._bar is not None:
@@ -91,18 +91,19 @@ class Progress:
             self._bar.update(
                 self._task,
                 completed=self._day,
-                description=f"simulated {self._date}",
-                figures=self._figures(),
+                description=self._date,
+                figures=self._figures("/s", "in flight"),
             )
         elif plain:
             self._told_at = time.monotonic()
-            self.say(f"simulated {self._date} (day {self._day} of {self._days}): {self._figures()}")
+            figures = self._figures(" per second", "postings in flight")
+            self.say(f"simulated {self._date} (day {self._day} of {self._days}): {figures}")
 
-    def _figures(self) -> str:
+    def _figures(self, per_second: str, in_flight: str) -> str:
         lag = max(0, self._accepted - self._counted)
         return (
-            f"{self._accepted} of {self._webhooks} webhooks, {self._rate()} per second, lag {lag}, "
-            f"{self._in_flight} postings in flight"
+            f"{self._accepted} of {self._webhooks} webhooks, {self._rate()}{per_second}, "
+            f"lag {lag}, {self._in_flight} {in_flight}"
         )
 
     def _rate(self) -> int:

@@ -2,13 +2,14 @@
 
 Problem: one screen must answer what came in, what became of it, what is wrong and whether it all
 agrees. How: a few tables over the report's plain data; amounts in the units of their currency,
-never as bare minor units. Nothing is computed here.
+never as bare minor units, and never cut short. Nothing is computed here but a difference of two
+columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -19,6 +20,15 @@ from streamsync.core.reasons import REASONS
 from streamsync.demo.checks import CLASSES
 
 Json = dict[str, Any]
+_MEANINGS = {
+    "posted": "booked",
+    "no_entry": "understood, and books nothing",
+    "ignored": "of a type that cannot touch the books",
+    "waiting": "needs something that is not known yet",
+    "unknown": "of a type that is not handled yet",
+    "rejected": "refused, with a reason",
+    "duplicate": "told before",
+}
 _FAULT_OF = {"M01": "late_unanswered", "M02": "reject", "M04": "alter", "M11": "late_answered"}
 
 
@@ -33,7 +43,8 @@ def screen(report: Json) -> RenderableType:
         _events(report),
         _commands(report),
         _mismatches(report),
-        _periods(report),
+        _billing(report),
+        _erp(report),
     ]
     if "trace" in report:
         parts.append(_trace(report["trace"]))
@@ -44,20 +55,23 @@ def screen(report: Json) -> RenderableType:
 def _table(title: str, *columns: str, right: int = 1) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
     for at, column in enumerate(columns):
-        table.add_column(column, justify="right" if at >= right else "left")
+        # A narrow terminal folds a figure; cut short, it would be a wrong one.
+        side: Literal["left", "right"] = "right" if at >= right else "left"
+        table.add_column(column, justify=side, overflow="fold")
     return table
 
 
 def _events(report: Json) -> Table:
     events = report["events"]
-    table = _table("Events in, and what became of them", "accepted", *CLASSES, "sum", right=0)
-    table.add_row(
-        str(report["accepted"]),
-        *(str(events[name]) for name in CLASSES),
-        str(sum(events[name] for name in CLASSES)),
-    )
+    table = _table("Events in, and what became of them", "class", "events", "meaning", right=1)
+    table.columns[2].justify = "left"
     reasons = ", ".join(f"{code} {count}" for code, count in report["reasons"].items())
-    table.caption = f"refused or waiting because: {reasons}" if reasons else None
+    for name in CLASSES:
+        table.add_row(name, str(events[name]), _MEANINGS[name])
+    table.add_section()
+    counted = sum(events[name] for name in CLASSES)
+    table.add_row("sum", str(counted), f"{report['accepted']} accepted by the ingress")
+    table.caption = f"waiting or refused because: {reasons}" if reasons else None
     table.caption_justify = "left"
     return table
 
@@ -97,36 +111,38 @@ def _mismatches(report: Json) -> Table:
     return table
 
 
-def _periods(report: Json) -> Table:
+def _billing(report: Json) -> Table:
     table = _table(
-        "Per entity and period",
-        "entity", "period", "currency", "billing", "commands", "commands, debits", "ERP, debits",
-        "difference", "open mismatches", "deferred revenue",
+        "Billing = commands, per entity and period; deferred revenue at its end",
+        "entity", "period", "currency", "billing", "commands", "deferred revenue",
         right=3,
     )  # fmt: skip
-    deferred = {
-        (row["entity"], row["period"], row["currency"]): row["balance_minor"]
-        for row in report["deferred"]
-    }
+    deferred = {_where(row): row["balance_minor"] for row in report["deferred"]}
     for row in report["periods"]:
-        currency = row["currency"]
-        where = (row["entity"], row["period"], currency)
-        between = row["commands_debit_minor"] - row["erp_debit_minor"]
-        figures = [
-            row["billing_minor"],
-            row["commands_minor"],
-            row["commands_debit_minor"],
-            row["erp_debit_minor"],
-            between,
-            row["open_difference_minor"],
-        ]
-        balance = deferred.get(where)
-        table.add_row(
-            *where,
-            *(format_minor(figure, currency) for figure in figures),
-            "" if balance is None else format_minor(balance, currency),
-        )
+        figures = (row["billing_minor"], row["commands_minor"], deferred.get(_where(row)))
+        table.add_row(*_where(row), *(_figure(figure, row["currency"]) for figure in figures))
     return table
+
+
+def _erp(report: Json) -> Table:
+    table = _table(
+        "Commands - ERP = open mismatches, in debits, per entity and period",
+        "entity", "period", "currency", "commands", "ERP", "difference", "open mismatches",
+        right=3,
+    )  # fmt: skip
+    for row in report["periods"]:
+        commands, erp = row["commands_debit_minor"], row["erp_debit_minor"]
+        figures = (commands, erp, commands - erp, row["open_difference_minor"])
+        table.add_row(*_where(row), *(_figure(figure, row["currency"]) for figure in figures))
+    return table
+
+
+def _where(row: Json) -> tuple[str, str, str]:
+    return row["entity"], row["period"], row["currency"]
+
+
+def _figure(amount: int | None, currency: str) -> str:
+    return "" if amount is None else format_minor(amount, currency)
 
 
 def _trace(told: Json) -> Group:

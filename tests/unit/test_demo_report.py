@@ -182,15 +182,17 @@ def test_a_trace_with_a_missing_link_is_not_complete(
     assert not trace.complete(steps)
 
 
-def test_the_screen_shows_each_figure_in_the_unit_of_its_currency(
-    evidence: Evidence,
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_screen_shows_each_figure_whole_and_in_the_unit_of_its_currency(
+    evidence: Evidence, width: int
 ) -> None:
     report = make_report(evidence)
-    console = Console(width=170, file=io.StringIO(), record=True)
+    console = Console(width=width, file=io.StringIO(), record=True)
     screen.show(console, report)
     text = console.export_text()
     row = next(row for row in report["periods"] if row["currency"] == "USD")
     assert f"{row['commands_debit_minor'] // 100}.{row['commands_debit_minor'] % 100:02}" in text
     yen = next(row for row in report["periods"] if row["currency"] == "JPY")
     assert f" {yen['commands_debit_minor']} " in text
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
     assert text.count("holds ") == len(report["checks"])
