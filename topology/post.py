@@ -29,6 +29,7 @@ from topology.rows import (
     DUE,
     POSTING,
     POSTING_DOCUMENT,
+    Accepted,
     DocumentRow,
     DueRow,
     FactRow,
@@ -177,15 +178,10 @@ def _command(
 ) -> PostingCommand:
     entity, accepted = placed.entity, row.accepted
     revision = row.revision + 1
-    action, lines = "post", target.lines
     natural = accepted.period if accepted is not None else target.natural_period
     date = accepted.posting_date if accepted is not None else target.date
     period, posting_date, basis = close.open_period(turn, placed, natural, date)
-    if accepted is not None and accepted.lines:
-        if period == accepted.period:
-            action, lines = "correct", posting.inverse_and_new(accepted.lines, target.lines)
-        else:
-            action, lines = "adjust", posting.delta(accepted.lines, target.lines)
+    action, lines = _action(accepted, target, period)
     if basis == "rolled" and target.purpose == "revenue_released":
         basis = "catch_up"
     sla_class = (
@@ -238,6 +234,17 @@ def _command(
         gateway_reference=target.gateway_reference,
         producer=turn.position,
     )
+
+
+def _action(
+    accepted: Accepted | None, target: Target, period: str
+) -> tuple[str, tuple[PostingLine, ...]]:
+    """What is asked of the ERP: post anew, correct in an open period, adjust a closed one."""
+    if accepted is None or not accepted.lines:
+        return "post", target.lines
+    if period == accepted.period:
+        return "correct", posting.inverse_and_new(accepted.lines, target.lines)
+    return "adjust", posting.delta(accepted.lines, target.lines)
 
 
 def _deadline_ms(placed: Placed, sla_class: str) -> int:

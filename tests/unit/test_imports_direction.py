@@ -41,8 +41,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "streamsync.governance",
     ),
     # Processes: the list of topics and the packages below, never each other.
-    "topology.commands": ("topology", "streamsync.config", "streamsync.governance",
-                          "streamsync.sources"),
+    "topology.commands": ("topology", "streamsync.config", "streamsync.contracts",
+                          "streamsync.governance", "streamsync.sources"),
     "topology.worker": ("topology", "streamsync.config", "streamsync.contracts",
                         "streamsync.core", "streamsync.engine"),
     "streamsync.embedded": ("streamsync.config",),
