@@ -10,11 +10,12 @@ that an ERP refused for good is not sent again by itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from streamsync.core import posting
+from streamsync.core.company import Entity
 from streamsync.core.journal import Entry
 from streamsync.core.records import (
     ForeignExchange,
@@ -51,6 +52,7 @@ class Target:
     purpose: str
     date: str
     natural_period: str
+    currency: str
     lines: tuple[PostingLine, ...]
     content_hash: str
     gateway_reference: str | None
@@ -104,6 +106,7 @@ def _target(entry: Entry, lines: tuple[PostingLine, ...]) -> Target:
         entry.purpose,
         entry.date.isoformat(),
         entry.natural_period,
+        entry.currency,
         lines,
         posting.content_hash(lines, entry.currency),
         entry.gateway_reference,
@@ -112,17 +115,20 @@ def _target(entry: Entry, lines: tuple[PostingLine, ...]) -> Target:
 
 def _gone(row: PostingRow) -> Target | None:
     """The books ask for nothing under this key any more."""
-    held = row.in_flight.command if row.in_flight else None
-    period, date = (
-        (held.original_period, held.document_date)
-        if held is not None
-        else (row.accepted.period, row.accepted.posting_date)
-        if row.accepted is not None
-        else ("", "")
-    )
-    if not period:
+    held, accepted = row.in_flight, row.accepted
+    if held is not None:
+        told = held.command
+        date, period, currency = told.document_date, told.original_period, told.txn_currency
+    elif accepted is not None:
+        date, period, currency = (
+            accepted.posting_date,
+            accepted.original_period,
+            accepted.currency,
+        )
+    else:
         return None
-    return Target(row.fact_id, row.purpose, date, period, (), posting.content_hash((), ""), None)
+    nothing = posting.content_hash((), "")
+    return Target(row.fact_id, row.purpose, date, period, currency, (), nothing, None)
 
 
 def _advance(
@@ -176,11 +182,13 @@ def _command(
     target: Target,
     fact: FactRow,
 ) -> PostingCommand:
-    entity, accepted = placed.entity, row.accepted
+    entity, accepted = _entity_for(placed, row.accepted), row.accepted
     revision = row.revision + 1
     natural = accepted.period if accepted is not None else target.natural_period
     date = accepted.posting_date if accepted is not None else target.date
-    period, posting_date, basis = close.open_period(turn, placed, natural, date)
+    period, posting_date, basis = close.open_period(
+        turn, (placed.tenant, entity.id, entity.ledger), natural, date
+    )
     action, lines = _action(accepted, target, period)
     if basis == "rolled" and target.purpose == "revenue_released":
         basis = "catch_up"
@@ -215,7 +223,7 @@ def _command(
         period=period,
         original_period=target.natural_period,
         period_basis=basis,
-        txn_currency=document.currency,
+        txn_currency=target.currency,
         functional_currency=entity.functional_currency,
         fx=ForeignExchange(rate="1", rate_type="identity", date=target.date, source="identity"),
         lines=lines,
@@ -223,7 +231,7 @@ def _command(
         mapping=MappingVersion(
             ruleset=placed.company.ruleset,
             version=placed.company.version,
-            rule_ids=tuple(account_rules_used(placed, lines, document.currency)),
+            rule_ids=tuple(account_rules_used(placed, lines, target.currency)),
         ),
         policy=PolicyVersion(
             id=policy.id if policy else "none", version=policy.version if policy else "0"
@@ -247,6 +255,18 @@ def _action(
     return "adjust", posting.delta(accepted.lines, target.lines)
 
 
+def _entity_for(placed: Placed, accepted: Accepted | None) -> Entity:
+    """The entity as the ERP knows it: acceptance froze ledger and ERP of what is corrected."""
+    if accepted is None or not accepted.lines:
+        return placed.entity
+    return replace(
+        placed.entity,
+        id=accepted.entity,
+        ledger=accepted.ledger,
+        target_erp=accepted.target_erp,
+    )
+
+
 def _deadline_ms(placed: Placed, sla_class: str) -> int:
     for deadline in placed.company.deadlines:
         if deadline.sla_class == sla_class:
@@ -255,16 +275,5 @@ def _deadline_ms(placed: Placed, sla_class: str) -> int:
 
 
 def _report_invalid(turn: Turn, command: PostingCommand, wrong: Sequence[str]) -> None:
-    subject = report.Subject(
-        account=command.account,
-        code="posting_invalid",
-        subject=row_key(command.idempotency_key, str(command.revision)),
-        entity=command.entity,
-        period=command.period,
-        currency=command.txn_currency,
-        document=command.document,
-        idempotency_key=command.idempotency_key,
-        revision=command.revision,
-        correlation_id=command.correlation_id,
-    )
+    subject = report.of_command(command, "posting_invalid")
     report.opened(turn, subject, rule="posting validation", detail="; ".join(wrong))

@@ -104,6 +104,11 @@ def _accepted(flight: InFlight, confirmation: PostingConfirmation) -> Accepted:
         command.revision,
         command.command_id,
         flight.target_hash,
+        command.entity,
+        command.ledger,
+        command.target_erp,
+        command.txn_currency,
+        command.original_period,
         command.period,
         command.posting_date,
         flight.target_lines,
@@ -115,7 +120,7 @@ def _end_missing(turn: Turn, flight: InFlight, confirmation: PostingConfirmation
     """What was missing has arrived: clear M01 with its difference, and note that it was late."""
     command = flight.command
     cleared = report.resolved(
-        turn, _subject(command, "M01"), detail=f"{confirmation.status} after the deadline"
+        turn, report.of_command(command, "M01"), detail=f"{confirmation.status} after the deadline"
     )
     if cleared:
         close.add_difference(turn, command, -command.totals.debit_minor)
@@ -126,9 +131,15 @@ def _end_missing(turn: Turn, flight: InFlight, confirmation: PostingConfirmation
 def _late_or_double(
     turn: Turn, row: PostingRow, confirmation: PostingConfirmation, document: str
 ) -> None:
-    """No such revision is in flight: a repeat, a second document, or a revision never sent."""
+    """No such revision is in flight: a repeat, a contradiction, a second document, an unsent one."""
     accepted = row.accepted
     if confirmation.revision is not None and confirmation.revision <= row.revision:
+        known = _known_outcome(row, confirmation.revision)
+        if known is not None and (confirmation.status in _POSTED) != (known in _POSTED):
+            if confirmation.status in _TERMINAL:
+                told = f"revision {confirmation.revision} was {known}, now {confirmation.status}"
+                _open_for(turn, confirmation, document, "M14", told)
+            return
         number = confirmation.erp_document_number or confirmation.erp_document_id
         second = (
             accepted is not None
@@ -142,6 +153,15 @@ def _late_or_double(
         return
     detail = f"revision {confirmation.revision} confirmed, {row.revision} is the last one sent"
     _open_for(turn, confirmation, document, "M14", detail)
+
+
+def _known_outcome(row: PostingRow, revision: int) -> str | None:
+    """What ended a revision, as far as it is still known."""
+    if row.accepted is not None and row.accepted.revision == revision:
+        return "posted"
+    if row.refused_command is not None and row.refused_command.revision == revision:
+        return "rejected"
+    return None
 
 
 def _orphan(turn: Turn, confirmation: PostingConfirmation) -> None:
@@ -170,7 +190,7 @@ def _open_for(
 
 
 def _open(turn: Turn, command: PostingCommand, mismatch: Mismatch, tolerance_minor: int) -> None:
-    subject = _subject(command, mismatch.code)
+    subject = report.of_command(command, mismatch.code)
     known = turn.shard.get(EXCEPTION, report.key_of(subject))
     before = known.difference_minor if known is not None and known.state == "detected" else 0
     report.opened(
@@ -182,21 +202,6 @@ def _open(turn: Turn, command: PostingCommand, mismatch: Mismatch, tolerance_min
         tolerance_minor=tolerance_minor,
     )
     close.add_difference(turn, command, mismatch.difference_minor - before)
-
-
-def _subject(command: PostingCommand, code: str) -> report.Subject:
-    return report.Subject(
-        account=command.account,
-        code=code,
-        subject=row_key(command.idempotency_key, str(command.revision)),
-        entity=command.entity,
-        period=command.period,
-        currency=command.txn_currency,
-        document=command.document,
-        idempotency_key=command.idempotency_key,
-        revision=command.revision,
-        correlation_id=command.correlation_id,
-    )
 
 
 def _tolerance(turn: Turn, command: PostingCommand) -> int:

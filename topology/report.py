@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from streamsync.core.facts import BillingEvent
 from streamsync.core.reasons import owner_of
-from streamsync.core.records import ExceptionRecord
+from streamsync.core.records import ExceptionRecord, PostingCommand
 from topology import topics
 from topology.rows import EXCEPTION, row_key
 from topology.turn import Turn
@@ -33,6 +33,22 @@ class Subject:
     idempotency_key: str | None = None
     revision: int | None = None
     correlation_id: str | None = None
+
+
+def of_command(command: PostingCommand, code: str) -> Subject:
+    """An exception about one revision of a posting."""
+    return Subject(
+        account=command.account,
+        code=code,
+        subject=row_key(command.idempotency_key, str(command.revision)),
+        entity=command.entity,
+        period=command.period,
+        currency=command.txn_currency,
+        document=command.document,
+        idempotency_key=command.idempotency_key,
+        revision=command.revision,
+        correlation_id=command.correlation_id,
+    )
 
 
 def opened(
@@ -57,7 +73,7 @@ def opened(
     now = turn.clock.time_ms
     record = ExceptionRecord(
         exception_id=_id(subject),
-        tenant=subject.account.split("/", 1)[0],
+        tenant=_tenant_of(subject.account),
         account=subject.account,
         code=subject.code,
         state="detected",
@@ -127,6 +143,12 @@ def open_ones(turn: Turn, account: str) -> Iterator[ExceptionRecord]:
 def key_of(subject: Subject) -> str:
     """Row key of an exception, open or not."""
     return row_key(subject.account, _id(subject))
+
+
+def _tenant_of(account: str) -> str:
+    first, second, _ = account.split("/", 2)
+    # An entity's book is an account too: book/<tenant>/<entity>.
+    return second if first == "book" else first
 
 
 def _id(subject: Subject) -> str:
