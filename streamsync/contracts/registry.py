@@ -65,7 +65,12 @@ class SchemaRegistry:
         self._url = url.rstrip("/")
         self._patience_s = patience_s
         # One client: each new one loads the certificates of the machine anew, 30 ms a call.
-        self._client = httpx.Client(headers={"Content-Type": _CONTENT_TYPE}, timeout=10)
+        # It keeps no connection open: a process asks at its start, then perhaps never again.
+        self._client = httpx.Client(
+            headers={"Content-Type": _CONTENT_TYPE},
+            timeout=10,
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
 
     def register(self, subject: str, schema: Mapping[str, Any]) -> int:
         """Register today's schema under FULL_TRANSITIVE; answers its id."""
