@@ -66,8 +66,8 @@ class TemplateLine:
 class Policy:
     """An accounting policy profile: which journal each fact makes, and how revenue is released.
 
-    `basis`: "day". `rounding`: "last_absorbs". `journals`: journal kind to template (the kinds and
-    their amounts stand in `core.policy.JOURNAL_AMOUNTS`).
+    `basis` and `rounding`: names of `core.schedule.BASES` and `ROUNDINGS`. `journals`: journal kind
+    to template (the kinds and their amounts stand in `core.policy.JOURNAL_AMOUNTS`).
     """
 
     id: str

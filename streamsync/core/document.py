@@ -12,18 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from streamsync.core.calendar import local_date, service_days
 from streamsync.core.facts import CreditNoteLine, Fact, Invoice, InvoiceLine, LineTax
 from streamsync.core.money import allocate, round_half_up_div
 from streamsync.core.revenue import (
-    Row,
     reduce_unreleased,
     released,
-    schedule,
     split_share,
     terminate,
     unreleased,
 )
+from streamsync.core.schedule import Method, Plan, Row, plan, service_between
 
 
 class CannotReduce(Exception):
@@ -37,11 +35,15 @@ class CannotReduce(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LineLeft:
-    """One line: its current schedule, and what earlier facts left of it."""
+    """One line: its service, and what earlier facts left of it.
+
+    `plan`: None for a line that was revenue at once.
+    """
 
     line: InvoiceLine
     start: date | None
     end: date | None
+    plan: Plan | None
     rows: tuple[Row, ...]
     at_once_minor: int
     taken_released_minor: int
@@ -121,14 +123,10 @@ def signed_total(invoice: Invoice) -> int:
     return -invoice.total_minor if invoice.direction == "credit" else invoice.total_minor
 
 
-def issue(fact: Fact, invoice: Invoice, on: date, zone: str) -> Issued:
-    """The document as it was issued, checked against its own total."""
-    lines = tuple(
-        _issue_line(line, on, zone)
-        for line in sorted(invoice.lines, key=lambda line: (line.line_no, line.line_id))
-    )
-    tax = sum(sum(line.taxes_left) for line in lines)
-    gross = sum(line.net_left for line in lines) + tax
+def check_figures(invoice: Invoice) -> None:
+    """The lines must add up to the document's own total, with the tax on the total's side."""
+    tax = sum(sign_of(line) * tax.amount_minor for line in invoice.lines for tax in line.taxes)
+    gross = sum(sign_of(line) * line.amount_minor for line in invoice.lines) + tax
     if gross != signed_total(invoice):
         raise CannotReduce(
             "document_total_mismatch",
@@ -138,21 +136,31 @@ def issue(fact: Fact, invoice: Invoice, on: date, zone: str) -> Issued:
         raise CannotReduce(
             "tax_negative", f"tax {tax} is against the direction of the total {gross}"
         )
-    return Issued(fact, on, gross, tax, lines)
 
 
-def _issue_line(line: InvoiceLine, on: date, zone: str) -> LineLeft:
+def issue(fact: Fact, invoice: Invoice, on: date, zone: str, method: Method) -> Issued:
+    """A document of checked figures as it was issued; `method` spreads its deferred lines."""
+    lines = tuple(
+        _issue_line(line, on, zone, method)
+        for line in sorted(invoice.lines, key=lambda line: (line.line_no, line.line_id))
+    )
+    tax = sum(sum(line.taxes_left) for line in lines)
+    return Issued(fact, on, signed_total(invoice), tax, lines)
+
+
+def _issue_line(line: InvoiceLine, on: date, zone: str, method: Method) -> LineLeft:
     net = sign_of(line) * line.amount_minor
     taxes = tuple(sign_of(line) * tax.amount_minor for tax in line.taxes)
-    start = end = None
-    if line.service_from_ms is not None and line.service_to_ms is not None:
-        start = local_date(line.service_from_ms, zone)
-        end = local_date(line.service_to_ms, zone)
-    if start is None or end is None or service_days(start, end) < 1:
-        return LineLeft(line, None, None, (), net, 0, taxes)
+    if line.service_from_ms is None or line.service_to_ms is None:
+        return LineLeft(line, None, None, None, (), net, 0, taxes)
+    service = service_between(line.service_from_ms, line.service_to_ms, zone)
+    start, end = service.start, service.end
+    if not service.has_a_day:
+        return LineLeft(line, None, None, None, (), net, 0, taxes)
     if end <= on:
-        return LineLeft(line, start, end, (), net, 0, taxes)
-    return LineLeft(line, start, end, schedule(net, start, end), 0, 0, taxes)
+        return LineLeft(line, start, end, None, (), net, 0, taxes)
+    months = plan(service, method)
+    return LineLeft(line, start, end, months, months.spread(net), 0, 0, taxes)
 
 
 def clear(document: Issued, on: date) -> tuple[Issued, Taken]:
@@ -214,8 +222,8 @@ def reduce(
 
 def _take(line: LineLeft, on: date, contra: int, rest: int, taxes: Sequence[int]) -> LineLeft:
     rows = line.rows
-    if rest and line.start is not None and line.end is not None:
-        rows = reduce_unreleased(rows, on, rest, line.start, line.end)
+    if rest and line.plan is not None:
+        rows = reduce_unreleased(rows, on, rest, line.plan)
     return replace(
         line,
         rows=rows,

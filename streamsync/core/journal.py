@@ -22,6 +22,7 @@ from streamsync.core.document import (
     LineLeft,
     Portion,
     Taken,
+    check_figures,
     clear,
     in_order,
     issue,
@@ -31,6 +32,7 @@ from streamsync.core.document import (
 )
 from streamsync.core.facts import CreditNote, Fact
 from streamsync.core.money import is_currency
+from streamsync.core.schedule import Method
 from streamsync.core.template import Amounts, EntryLine, fill
 
 __all__ = [
@@ -218,9 +220,10 @@ def _book_issue(desk: _Desk, fact: Fact) -> None:
     if fact.invoice is None or desk.document is not None:
         raise _incomplete(fact)
     on = local_date(fact.occurred_at_ms, desk.zone)
-    document = issue(fact, fact.invoice, on, desk.zone)
+    check_figures(fact.invoice)
     # Without it the invoice could never be earned: better to wait as a whole.
-    desk.template_policy(on, "revenue_released")
+    policy = desk.template_policy(on, "revenue_released")
+    document = issue(fact, fact.invoice, on, desk.zone, _method(policy))
     negative = document.gross_minor < 0
     desk.post(
         fact,
@@ -237,6 +240,18 @@ def _book_issue(desk: _Desk, fact: Fact) -> None:
         },
     )
     desk.document = document
+
+
+def _method(policy: Policy) -> Method:
+    """How the policy of the issue's day spreads revenue, then and after every reduction."""
+    method = Method(policy.basis, policy.rounding)
+    if not method.is_known:
+        detail = (
+            f"policy {policy.id} {policy.version} spreads revenue by {method.basis} and "
+            f"{method.rounding}: this version of streamsync has no such schedule"
+        )
+        raise _Stopped("policy_not_found", detail, refused=False)
+    return method
 
 
 def _book_payment(desk: _Desk, fact: Fact) -> None:

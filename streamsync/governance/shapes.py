@@ -13,6 +13,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from streamsync.core.schedule import BASES, ROUNDINGS
+from streamsync.governance.problems import listed, nearest
+
 # Errors of this type carry their whole message.
 SENTENCE = "streamsync_sentence"
 # What is wrong was reported where the file was read.
@@ -48,6 +51,20 @@ def _country(text: str) -> str:
 def _filled(text: str) -> str:
     if not text.strip():
         raise _broken("There is no value: write one.")
+    return text
+
+
+def _basis(text: str) -> str:
+    if text not in BASES:
+        known = f"Known: {listed(BASES)}."
+        raise _broken(f'"{text}" is no basis of a schedule.{nearest(text, BASES)} {known}')
+    return text
+
+
+def _rounding(text: str) -> str:
+    if text not in ROUNDINGS:
+        known = f"Known: {listed(ROUNDINGS)}."
+        raise _broken(f'"{text}" is no rounding of a schedule.{nearest(text, ROUNDINGS)} {known}')
     return text
 
 
@@ -188,8 +205,8 @@ class TemplateItem(Shape):
 class Schedule(Shape):
     """How revenue is released."""
 
-    basis: Literal["day"]
-    rounding: Literal["last_absorbs"]
+    basis: Annotated[str, AfterValidator(_basis)]
+    rounding: Annotated[str, AfterValidator(_rounding)]
 
 
 class ProfileFile(Shape):

@@ -8,13 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamsync.core import posting
-from streamsync.core.calendar import days_by_month
 from streamsync.core.closing import billing_amounts, control_amount
 from streamsync.core.facts import Fact, InvoiceLine
 from streamsync.core.journal import Books, Entry
 from streamsync.core.money import allocate
 from streamsync.core.records import PostingLine
-from streamsync.core.revenue import reduce_unreleased, released, schedule, split_share, unreleased
 from tests.unit.core_facts import (
     book,
     credited,
@@ -31,7 +29,6 @@ from tests.unit.core_facts import (
 
 ZONES = st.sampled_from(["UTC", "America/New_York", "Asia/Tokyo", "Pacific/Apia"])
 AMOUNTS = st.integers(0, 50_000)
-NETS = st.integers(-(10**12), 10**12)
 DAYS = st.dates(date(2021, 11, 1), date(2023, 4, 1))
 
 
@@ -212,33 +209,6 @@ def test_the_identity_of_an_entry_is_its_own(facts: list[Fact], zone: str) -> No
     entries = book(*facts, zone=zone).entries
     identities = {(each.fact_id, each.purpose, each.part, each.natural_period) for each in entries}
     assert len(identities) == len(entries)
-
-
-@given(NETS, DAYS, st.integers(1, 1200))
-def test_a_schedule_adds_up_to_its_net(net: int, start: date, days: int) -> None:
-    end = start + timedelta(days=days)
-    rows = schedule(net, start, end)
-    assert sum(row.amount_minor for row in rows) == net
-    assert all(row.amount_minor * net >= 0 for row in rows)
-    assert sum(count for _, count in days_by_month(start, end)) == days
-    assert [row.date for row in rows] == sorted({row.date for row in rows})
-
-
-@given(st.integers(0, 10**9), DAYS, st.integers(1, 800), DAYS, st.data())
-def test_a_reduction_takes_its_share_and_leaves_the_rest(
-    net: int, start: date, days: int, on: date, data: st.DataObject
-) -> None:
-    end = start + timedelta(days=days)
-    rows = schedule(net, start, end)
-    was, open_still = released(rows, on), unreleased(rows, on)
-    share = data.draw(st.integers(0, net))
-    contra, deferred = split_share(share, was, open_still)
-    assert contra + deferred == share
-    assert 0 <= contra <= was
-    assert 0 <= deferred <= open_still
-    after = reduce_unreleased(rows, on, deferred, start, end) if deferred else rows
-    assert released(after, on) == was
-    assert unreleased(after, on) == open_still - deferred
 
 
 @given(st.integers(-(10**12), 10**12), st.lists(st.integers(0, 10**9), min_size=1, max_size=12))

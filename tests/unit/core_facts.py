@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from streamsync.core.company import Policy, TemplateLine
@@ -198,9 +199,16 @@ def refunded(
     return _fact("refunded", day, name, refund=refund)
 
 
-def book(*facts: Fact, today: date = FAR, zone: str = "UTC") -> Books:
+def book(
+    *facts: Fact, today: date = FAR, zone: str = "UTC", policy: Policy | None = POLICY
+) -> Books:
     """The books of these facts by the policy."""
-    return book_document(facts, lambda _: POLICY, zone, today)
+    return book_document(facts, lambda _: policy, zone, today)
+
+
+def spreading(basis: str, rounding: str = "last_absorbs") -> Policy:
+    """The policy with another schedule."""
+    return replace(POLICY, basis=basis, rounding=rounding)
 
 
 def moved(books: Books, role: str) -> dict[str, int]:

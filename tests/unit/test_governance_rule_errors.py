@@ -318,6 +318,23 @@ PROFILE_CASES: dict[str, tuple[str, str, list[str]]] = {
             "payment_applied, payment_out_of_band, refunded, revenue_released.",
         ],
     ),
+    "unknown basis": (
+        "basis: day",
+        "basis: even_months",
+        [
+            'profiles/own.yaml:15:10: wrong_value: "even_months" is no basis of a schedule. Did '
+            'you mean "even_month"? Known: day, even_month, even_month_prorated, millisecond.'
+        ],
+    ),
+    "unknown rounding": (
+        "rounding: last_absorbs",
+        "rounding: first_absorbs",
+        [
+            'profiles/own.yaml:17:13: wrong_value: "first_absorbs" is no rounding of a schedule. '
+            'Did you mean "last_absorbs"? '
+            "Known: cumulative_round, largest_remainder, last_absorbs."
+        ],
+    ),
     "other name than its file": (
         "profile: own",
         "profile: owner",
