@@ -28,7 +28,7 @@ from streamsync.governance import load_company, reference_data
 from streamsync.sources import SOURCES
 from topology import build, ledger, topics
 from topology.offline import accepts
-from topology.rows import COUNT
+from topology.rows import CLOCK, COUNT, ClockRow
 
 ACME = Path(__file__).parents[1] / "examples" / "acme"
 PARTITIONS = 4
@@ -64,7 +64,12 @@ class Books:
         self.driver.produce(topics.CONTROL, None, self.contracts.encode(record))
 
     def customer(self, name: str, country: str = "US", version: int = 1) -> None:
-        record = Customer(
+        record = self.customer_record(name, country, version)
+        self.feed(topics.CUSTOMERS, record.account, record)
+
+    def customer_record(self, name: str, country: str = "US", version: int = 1) -> Customer:
+        """The CRM's record of an account."""
+        return Customer(
             tenant="acme",
             account=f"acme/stripe/{name}",
             party=f"P-{name}",
@@ -73,12 +78,11 @@ class Books:
             deleted=False,
             published_by="crm",
         )
-        self.feed(topics.CUSTOMERS, record.account, record)
 
-    def webhook(self, body: bytes | Mapping[str, Any]) -> None:
+    def webhook(self, body: bytes | Mapping[str, Any], tenant: str = "acme") -> None:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         record = RawWebhook(
-            tenant="acme",
+            tenant=tenant,
             source="stripe",
             source_kind="stripe",
             body=raw,
@@ -114,7 +118,7 @@ class Books:
                 if told is not None:
                     self.confirm(told)
 
-    def _read(self, name: str) -> list[Any]:
+    def read(self, name: str) -> list[Any]:
         found = self.driver.outputs(name) if name in self.driver.topics() else []
         return [self.contracts.decode(record.value) for record in found if record.value]
 
@@ -122,12 +126,12 @@ class Books:
         names = [
             name for name in self.driver.topics() if name.startswith(topics.POSTING_COMMANDS_PREFIX)
         ]
-        return [command for name in names for command in self._read(name)]
+        return [command for name in names for command in self.read(name)]
 
     def exceptions(self) -> dict[tuple[str, str], ExceptionRecord]:
         """Latest state of each exception, by (code, document or account)."""
         latest: dict[tuple[str, str], ExceptionRecord] = {}
-        for record in self._read(topics.EXCEPTIONS):
+        for record in self.read(topics.EXCEPTIONS):
             latest[record.code, record.exception_id] = record
         return latest
 
@@ -135,11 +139,17 @@ class Books:
         return sorted(one.code for one in self.exceptions().values() if one.state == "detected")
 
     def totals(self, entity: str) -> Totals:
-        books: list[Totals] = self._read(topics.TOTALS)
+        books: list[Totals] = self.read(topics.TOTALS)
         return [book for book in books if book.entity == entity][-1]
 
     def dead_letters(self) -> list[Any]:
-        return self._read(topics.DEAD_LETTERS)
+        return self.read(topics.DEAD_LETTERS)
+
+    def clocks(self) -> list[ClockRow]:
+        """Every shard's time."""
+        found = range(self.driver.partitions(ledger.LANE))
+        shards = [self.driver.shard(ledger.LANE, partition) for partition in found]
+        return [shard.get(CLOCK, "") or ClockRow() for shard in shards]
 
     def counts(self) -> dict[str, int]:
         counts: dict[str, int] = {}

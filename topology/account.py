@@ -51,10 +51,14 @@ def release_due(turn: Turn, account: str, document: str) -> None:
         book(turn, account, document)
 
 
-def release_waiting(turn: Turn, account: str) -> None:
-    """Book again every document of an account that has something waiting."""
-    for _, waiting in list(turn.shard.scan(WAIT, row_key(account, ""))):
+def release_waiting(turn: Turn, account: str, limit: int) -> bool:
+    """Book again an account's waiting documents; false, and none booked, when more than `limit`."""
+    found = list(turn.shard.scan(WAIT, row_key(account, ""), limit=limit + 1))
+    if len(found) > limit:
+        return False
+    for _, waiting in found:
         book(turn, waiting.account, waiting.document)
+    return True
 
 
 def _status_without_place(fact: Fact, missing: Missing) -> Status:
@@ -72,6 +76,7 @@ def _book_placed(
     facts = [fact.fact for fact in stored]
     today = local_date(turn.clock.time_ms, zone)
     books = book_document(facts, placed.policy_at, zone, today)
+    row = _as_now_told(turn, placed, row, facts)
     held = post.send_differences(turn, placed, row, books.entries, stored)
     statuses = _statuses(facts, books)
     for fact_id, missing in held.items():
@@ -94,6 +99,26 @@ def _book_placed(
         ),
     )
     return statuses
+
+
+def _as_now_told(
+    turn: Turn, placed: Placed, row: DocumentRow, facts: Sequence[Fact]
+) -> DocumentRow:
+    """The document's currency and subscription: its issue's word, whatever fact came first."""
+    issue = next((fact for fact in facts if fact.kind == "invoice_issued"), None)
+    subscription = row.subscription or next((f.subscription for f in facts if f.subscription), None)
+    currency = row.currency
+    if issue is not None:
+        subscription = issue.subscription or subscription
+        currency = issue.currency or currency
+    if (currency, subscription) == (row.currency, row.subscription):
+        return row
+    # Its figures so far stand under the old names: take them out, they are added anew.
+    close.add_billing(turn, placed, row, {})
+    aggregate.add_to_subscription(turn, placed.account, row, {})
+    return msgspec.structs.replace(
+        row, currency=currency, subscription=subscription, billing={}, sums={}
+    )
 
 
 def _statuses(facts: Sequence[Fact], books: Books) -> dict[str, Status]:

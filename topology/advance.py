@@ -23,7 +23,11 @@ SWEEP_PER_STEP_MAX = 100
 
 
 def receive_tick(turn: Turn, tick: Tick) -> None:
-    """Move the shard's time; a number already seen changes nothing, a gap is refused."""
+    """Move the shard's time; a number already seen changes nothing, a gap is refused.
+
+    A leader whose clock was set back must not stop time for good: its ticks count, and the time
+    stands until they have caught up.
+    """
     clock = turn.clock
     if tick.number <= clock.number:
         return
@@ -31,10 +35,9 @@ def receive_tick(turn: Turn, tick: Tick) -> None:
         raise Poison(
             "tick_gap", f"tick {tick.number} after {clock.number}: publish the ticks between"
         )
-    if tick.time_ms < clock.time_ms:
-        raise Poison("tick_backwards", f"tick {tick.number} says {tick.time_ms}, it was later")
-    cuts = (*clock.cuts, (tick.number, tick.time_ms))
-    _put(turn, msgspec.structs.replace(clock, number=tick.number, time_ms=tick.time_ms, cuts=cuts))
+    time_ms = max(tick.time_ms, clock.time_ms)
+    cuts = (*clock.cuts, (tick.number, time_ms))
+    _put(turn, msgspec.structs.replace(clock, number=tick.number, time_ms=time_ms, cuts=cuts))
     _activate_staged(turn)
     work(turn)
 
@@ -51,22 +54,38 @@ def receive_rules(turn: Turn, item: ReferenceData) -> None:
         company = from_payload(item.payload)
     except PayloadError as error:
         raise Poison("rules_malformed", str(error)) from error
+    if company.tenant != item.tenant:
+        told = f"the item is of tenant {item.tenant}, its rules are of {company.tenant}"
+        raise Poison("rules_malformed", told)
     key = row_key(item.tenant)
     known = turn.shard.get(COMPANY, key)
     if known is not None and known.version >= company.version:
         return
     if item.active_from_tick > turn.clock.number + 1:
         staged = row_key(item.tenant, f"{item.active_from_tick:015d}")
-        turn.shard.put(STAGED_COMPANY, staged, company)
+        waiting = turn.shard.get(STAGED_COMPANY, staged)
+        if waiting is None or waiting.version < company.version:
+            turn.shard.put(STAGED_COMPANY, staged, company)
         return
     turn.shard.put(COMPANY, key, company)
     start_sweep(turn)
 
 
-def start_sweep(turn: Turn) -> None:
-    """Book every waiting document again, in bounded steps: something they wait for has come."""
-    _put(turn, msgspec.structs.replace(turn.clock, sweep=""))
+def start_sweep(turn: Turn, after: str = "") -> None:
+    """Book every waiting document again, in bounded steps: something they wait for has come.
+
+    `after`: begin behind this key. A sweep that stands before it will come there by itself.
+    """
+    clock = turn.clock
+    cursor = after if clock.sweep is None else min(clock.sweep, after)
+    _put(turn, msgspec.structs.replace(clock, sweep=cursor))
     work(turn)
+
+
+def release_account(turn: Turn, name: str) -> None:
+    """Something that an account's documents wait for has come; very many take several steps."""
+    if not account.release_waiting(turn, name, SWEEP_PER_STEP_MAX):
+        start_sweep(turn, row_key(name, ""))
 
 
 def work(turn: Turn) -> None:

@@ -35,17 +35,18 @@ def add_billing(turn: Turn, placed: Placed, before: DocumentRow, after: Mapping[
         change = after.get(name, 0) - before.billing.get(name, 0)
         if change:
             period, purpose = name.split("|", 1)
-            _add(turn, placed.entity.id, period, before.currency, purpose, billing_minor=change)
+            where = (placed.tenant, placed.entity.id, period, before.currency, purpose)
+            _add(turn, *where, billing_minor=change)
 
 
 def add_command(turn: Turn, command: PostingCommand) -> None:
     """Count a command: its control figure in its natural period, its debits where it posts."""
-    where = (command.entity, command.period, command.txn_currency, command.purpose)
-    natural = (command.entity, command.original_period, command.txn_currency, command.purpose)
-    _add(turn, *natural, commands_minor=control_amount(command.purpose, command.lines))
+    moved = control_amount(command.purpose, command.lines)
+    _add(turn, *_where(command, command.original_period), commands_minor=moved)
+    where = _where(command, command.period)
     _add(turn, *where, commands_debit_minor=command.totals.debit_minor, commands_count=1)
     for line in command.lines:
-        key = row_key(command.entity, command.period, command.txn_currency, line.role)
+        key = row_key(*where[:-1], line.role)
         known = turn.shard.get(ROLE_TOTAL, key) or RoleTotal(
             period=command.period,
             currency=command.txn_currency,
@@ -60,22 +61,27 @@ def add_command(turn: Turn, command: PostingCommand) -> None:
 
 def add_confirmed(turn: Turn, command: PostingCommand, erp_debit_minor: int) -> None:
     """Count what the ERP says it holds for a command."""
-    where = (command.entity, command.period, command.txn_currency, command.purpose)
+    where = _where(command, command.period)
     _add(turn, *where, erp_debit_minor=erp_debit_minor, confirmed_count=1)
 
 
 def add_difference(turn: Turn, command: PostingCommand, difference_minor: int) -> None:
     """A mismatch opened (its signed difference) or was resolved (the inverse)."""
     if difference_minor:
-        where = (command.entity, command.period, command.txn_currency, command.purpose)
+        where = _where(command, command.period)
         _add(turn, *where, open_difference_minor=difference_minor)
 
 
-def open_period(turn: Turn, placed: Placed, natural: str, date: str) -> tuple[str, str, str]:
-    """Where something of a natural period and date may post: period, posting date, basis."""
+def open_period(
+    turn: Turn, book: tuple[str, str, str], natural: str, date: str
+) -> tuple[str, str, str]:
+    """Where something of a natural period and date may post: period, posting date, basis.
+
+    `book`: tenant, entity and ledger.
+    """
     period = natural
     for _ in range(_PERIODS_AHEAD_MAX):
-        known = turn.shard.get(PERIOD, row_key(placed.entity.id, placed.entity.ledger, period))
+        known = turn.shard.get(PERIOD, row_key(*book, period))
         if known is None or known.status == "open":
             return (
                 (period, date, "natural")
@@ -88,14 +94,14 @@ def open_period(turn: Turn, placed: Placed, natural: str, date: str) -> tuple[st
             )
         period = next_period(period)
     raise ValueError(
-        f"Entity {placed.entity.id} has no open period within {_PERIODS_AHEAD_MAX} months after "
+        f"Entity {book[1]} has no open period within {_PERIODS_AHEAD_MAX} months after "
         f"{natural}: publish a period status."
     )
 
 
 def receive_period(turn: Turn, status: PeriodStatus) -> bool:
     """Take a period's status; false when a version at least as high is known."""
-    key = row_key(status.entity, status.ledger, status.period)
+    key = row_key(status.tenant, status.entity, status.ledger, status.period)
     known = turn.shard.get(PERIOD, key)
     if known is not None and known.version >= status.version:
         return False
@@ -107,7 +113,7 @@ def contribute(turn: Turn, tenant: str, tick_number: int, time_ms: int) -> None:
     """Report this partition's absolute totals to every entity's book, empty or not."""
     company = turn.company(tenant)
     for entity in company.entities if company is not None else ():
-        prefix = row_key(entity.id, "")
+        prefix = row_key(tenant, entity.id, "")
         contribution = Contribution(
             tenant=tenant,
             entity=entity.id,
@@ -177,8 +183,14 @@ def _totals(cut: Contribution, reported: list[Contribution]) -> Totals:
     )
 
 
-def _add(turn: Turn, entity: str, period: str, currency: str, purpose: str, **changes: int) -> None:
-    key = row_key(entity, period, currency, purpose)
+def _where(command: PostingCommand, period: str) -> tuple[str, str, str, str, str]:
+    return command.tenant, command.entity, period, command.txn_currency, command.purpose
+
+
+def _add(
+    turn: Turn, tenant: str, entity: str, period: str, currency: str, purpose: str, **changes: int
+) -> None:
+    key = row_key(tenant, entity, period, currency, purpose)
     known = turn.shard.get(TOTAL, key) or ControlTotal(
         period=period,
         currency=currency,

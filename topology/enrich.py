@@ -74,18 +74,14 @@ def place(
             f"tenant {tenant} has no rules in force: run `streamsync apply DIR`",
         )
     known = turn.shard.get(ACCOUNT, row_key(account)) or AccountRow()
+    if row.entity is not None and row.entity_rule is not None:
+        return _as_decided(account, document, company, known, row.entity, row.entity_rule)
     crm = known.crm if known.crm is not None and not known.crm.deleted else None
     if company.customer_owner == "crm" and crm is None:
         return Missing("customer_not_found", f"no customer record for account {account}")
     if company.customer_owner == "billing" and known.profile is None and crm is None:
         return Missing("customer_not_found", f"the billing system has not told account {account}")
     party = crm.party if crm is not None else account
-    if row.entity is not None and row.entity_rule is not None:
-        decided = entity_of(company, row.entity)
-        if decided is not None:
-            return Placed(
-                tenant, source, account, document, company, decided, row.entity_rule, party
-            )
     traits = _traits(source, known, row, facts)
     for rule in company.entity_rules:
         if _applies(rule, traits):
@@ -96,6 +92,19 @@ def place(
                 )
     shown = ", ".join(f"{name} {value}" for name, value in traits.items() if value)
     return Missing("entity_unmapped", f"no entity rule matches document {document} ({shown})")
+
+
+def _as_decided(
+    account: str, document: str, company: Company, known: AccountRow, entity_id: str, rule: str
+) -> Placed | Missing:
+    """A document keeps its entity, also when its customer is deleted or the rules change."""
+    entity = entity_of(company, entity_id)
+    if entity is None:
+        detail = f"document {document} is booked in entity {entity_id}, which the rules no longer "
+        return Missing("entity_unmapped", detail + "have: add it again")
+    tenant, source, _ = account.split("/", 2)
+    party = known.crm.party if known.crm is not None else account
+    return Placed(tenant, source, account, document, company, entity, rule, party)
 
 
 def _traits(

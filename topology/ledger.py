@@ -47,12 +47,12 @@ def _billing_event(turn: Turn, event: BillingEvent) -> None:
     for document in aggregate.keep_event(turn, event):
         account.book(turn, event.account, document)
     if any(fact.kind == "customer_changed" for fact in event.facts):
-        account.release_waiting(turn, event.account)
+        advance.release_account(turn, event.account)
 
 
 def _customer(turn: Turn, customer: Customer) -> None:
     if enrich.keep_customer(turn, customer):
-        account.release_waiting(turn, customer.account)
+        advance.release_account(turn, customer.account)
 
 
 def _period(turn: Turn, status: PeriodStatus) -> None:

@@ -131,7 +131,7 @@ def _end_missing(turn: Turn, flight: InFlight, confirmation: PostingConfirmation
 def _late_or_double(
     turn: Turn, row: PostingRow, confirmation: PostingConfirmation, document: str
 ) -> None:
-    """No such revision is in flight: a repeat, a contradiction, a second document, an unsent one."""
+    """No such revision is in flight: a repeat, a contradiction, a second document, or unsent."""
     accepted = row.accepted
     if confirmation.revision is not None and confirmation.revision <= row.revision:
         known = _known_outcome(row, confirmation.revision)

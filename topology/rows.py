@@ -86,11 +86,16 @@ class SourceRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Accepted(msgspec.Struct, frozen=True, array_like=True):
-    """What the ERP holds for a posting after its accepted revisions: frozen choices included."""
+    """What the ERP holds for a posting after its accepted revisions, and where: frozen choices."""
 
     revision: int
     command_id: str
     content_hash: str
+    entity: str
+    ledger: str
+    target_erp: str
+    currency: str
+    original_period: str
     period: str
     posting_date: str
     lines: tuple[PostingLine, ...]

@@ -149,7 +149,6 @@ _RECORD: Final = {
     "rules_malformed": _it("rules cannot be read", "apply the company folder again"),
     "schema_unknown": _it("the schema of a value is unknown", _UPGRADE, True),
     "source_unknown": _it("no such billing source is installed", _UPGRADE, True),
-    "tick_backwards": _it("a tick's time is before the last one", "correct the clock"),
     "tick_gap": _it("a tick's number is not the next one", "publish the ticks between", True),
     "value_missing": _it("a record has no value", _WRITER),
 }
