@@ -1,0 +1,91 @@
+"""Workload W on the engine of this project: one lane, exactly-once.
+
+Events are counted when their transaction is committed and their rows are in RocksDB.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import os
+from collections.abc import Iterable
+
+from benchmarks.codecs import workload_codec
+from benchmarks.contenders.told import Meter, told
+from benchmarks.workload import FRESH, PARTITIONS, State, post
+from streamsync.embedded.server import free_port
+from streamsync.engine.app import build_app, run_worker
+from streamsync.engine.lane import (
+    LaneSpec,
+    Output,
+    Poison,
+    Shard,
+    SourceRecord,
+    Step,
+    TopicSpec,
+    Topology,
+)
+from streamsync.engine.partitioner import account_partition
+from streamsync.engine.rows import RowType
+
+BALANCE: RowType[State] = RowType("balance", 1, tuple[int, int, int, int])
+
+
+def step(output: str, codec: str) -> Step:
+    """W as a step of a lane."""
+    decode, encode = workload_codec(codec)
+
+    def run(shard: Shard, record: SourceRecord) -> Iterable[Output]:
+        if record.key is None or record.value is None:
+            raise Poison("record_empty")
+        key = record.key.decode()
+        state, posting = post(shard.get(BALANCE, key) or FRESH, decode(record.value))
+        shard.put(BALANCE, key, state)
+        return (Output(output, record.key, encode(posting)),)
+
+    return run
+
+
+def no_dead_letters(_record: SourceRecord, poison: Poison) -> Iterable[Output]:
+    """W has no bad records; one would make the run worthless."""
+    raise poison
+
+
+def main() -> None:
+    """Run until a signal."""
+    options = told()
+    meter = Meter(options.warm, options.total)
+    topology = Topology(
+        app_id=options.run,
+        lanes=(
+            LaneSpec(
+                "workload",
+                options.source,
+                step(options.output, options.codec),
+                no_dead_letters,
+                on_commit=lambda records, _outputs: meter.add(len(records)),
+            ),
+        ),
+        topics=(TopicSpec(options.source, PARTITIONS), TopicSpec(options.output, PARTITIONS)),
+        partitioner=account_partition,
+    )
+    app = build_app(
+        topology,
+        bootstrap_servers=options.bootstrap_servers,
+        data_dir=options.work_dir,
+        web_port=free_port(),
+    )
+    profile = os.environ.get("BENCHMARK_PROFILE")
+    if profile is None:
+        run_worker(app, loglevel="WARN")
+        return
+    profiler = cProfile.Profile()
+    profiler.enable()
+    try:
+        run_worker(app, loglevel="WARN")
+    finally:
+        profiler.disable()
+        profiler.dump_stats(profile)
+
+
+if __name__ == "__main__":
+    main()
