@@ -112,6 +112,7 @@ def _line(index: int, line: Line, currency: str) -> tuple[InvoiceLine, int]:
     discount = sum(part.amount for part in line.discount_amounts or [])
     inclusive = sum(tax.amount for tax in taxes if tax.inclusive)
     net = line.amount - discount - inclusive
+    _check_range((net, discount, inclusive), place)
     if net * line.amount < 0:
         detail = f"{place}: discount {discount} and tax {inclusive} exceed the amount {line.amount}"
         raise Refusal("discount_exceeds_line", detail)
@@ -136,6 +137,13 @@ def _line(index: int, line: Line, currency: str) -> tuple[InvoiceLine, int]:
         proration=bool(line.proration),
     )
     return read, net + sum(tax.amount for tax in taxes)
+
+
+def _check_range(amounts: Sequence[int], place: str) -> None:
+    """Each part may be in range and their sum beyond what a contract field can hold."""
+    if sum(abs(amount) for amount in amounts) > AMOUNT_MAX:
+        detail = f"{place}: the amounts add up to more than {AMOUNT_MAX} minor units"
+        raise Refusal("amount_out_of_range", detail)
 
 
 def _signed_tax(lines: Sequence[InvoiceLine]) -> int:
@@ -185,6 +193,7 @@ def read_issued(value: object, created_ms: int) -> Fact:
     _check_line_ids(invoice.lines.data)
     read = [_line(index, line, currency) for index, line in enumerate(invoice.lines.data)]
     lines = tuple(line for line, _ in read)
+    _check_range([gross for _, gross in read], place_of(("lines",)))
     tax = _signed_tax(lines)
     _check_figures(invoice, sum(gross for _, gross in read), tax)
     times = invoice.status_transitions

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from streamsync.contracts import Contracts
 from tests import stripe_payloads as p
 
 
@@ -348,3 +349,29 @@ def test_details_quote_no_text_of_the_payload() -> None:
     for payload in payloads:
         event = p.read(json.loads(json.dumps(payload)))
         assert "Jane" not in (event.detail or "")
+
+
+BIG = 10**15
+LONG_SUMS = {
+    # Each part is allowed, their sum is beyond 64 bits; the totals fit all the same.
+    "discounts of a line": [
+        p.line(-1, id="il_1", discount_amounts=[{"amount": BIG}] * 10_000),
+        p.line(1, id="il_2", discount_amounts=[{"amount": -BIG}] * 10_000),
+    ],
+    "inclusive taxes of a line": [
+        p.line(-1, id="il_1", tax_amounts=[p.tax(BIG, inclusive=True)] * 10_000),
+        p.line(1, id="il_2", tax_amounts=[p.tax(-BIG, inclusive=True)] * 10_000),
+    ],
+    "lines of a document": [
+        p.line(BIG if number % 2 else -BIG, id=f"il_{number}") for number in range(10_000)
+    ],
+}
+
+
+@pytest.mark.parametrize("lines", LONG_SUMS.values(), ids=LONG_SUMS)
+def test_sums_that_no_contract_field_can_hold_are_refused(lines: list[dict[str, Any]]) -> None:
+    event = p.read(p.event("invoice.finalized", p.invoice(*lines, total=0)))
+    assert (event.outcome, event.reason) == ("rejected", "amount_out_of_range")
+    assert (event.detail or "").startswith("data.object.lines")
+    # What was refused can be written to the log; a value out of range would stop the worker.
+    assert Contracts.in_memory().encode(event)
