@@ -100,18 +100,23 @@ class LaneRuntime:
         await asyncio.gather(*(seat.release(RELEASE_TIMEOUT_S) for seat in self.seats.values()))
         self.seats.clear()
 
-    async def _recover_in_thread(self, partitions: Sequence[int]) -> dict[int, Ground]:
+    async def _recover_in_thread(
+        self, partitions: Sequence[int], suspects: frozenset[tuple[str, int]] = frozenset()
+    ) -> dict[int, Ground]:
         loop = asyncio.get_running_loop()
         cancel = self._cancel
         running = loop.run_in_executor(
-            self._lanes.pool, lambda: self._recover_blocking(partitions, cancel)
+            self._lanes.pool, lambda: self._recover_blocking(partitions, suspects, cancel)
         )
         self._running = running
         # Outside of the group's join: a cancelled task must not leave the thread unobserved.
         return await asyncio.shield(running)
 
     def _recover_blocking(
-        self, partitions: Sequence[int], cancel: threading.Event
+        self,
+        partitions: Sequence[int],
+        suspects: frozenset[tuple[str, int]],
+        cancel: threading.Event,
     ) -> dict[int, Ground]:
         lanes, store = self._lanes, self.store
         plan = RecoveryPlan(
@@ -122,6 +127,7 @@ class LaneRuntime:
             changelog_id=lanes.catalog.topic_id(self.changelog),
             partitions=partitions,
             disk=store,
+            suspects=suspects,
         )
         grounds = {}
         for partition, recovered in recover(plan, lanes.cluster, cancel).items():
@@ -134,14 +140,16 @@ class LaneRuntime:
                 changelog=self.changelog,
                 partition=partition,
                 disk=store,
+                touched=recovered.marker.touched,
             )
-            grounds[partition] = Ground(store.rows(partition), recovered.position, port)
+            position = recovered.marker.position
+            grounds[partition] = Ground(store.rows(partition), position, port)
         return grounds
 
     # -- what seats ask for
 
-    async def recover_again(self, partition: int) -> Ground:
-        return (await self._recover_in_thread([partition]))[partition]
+    async def recover_again(self, partition: int, before: KafkaPort) -> Ground:
+        return (await self._recover_in_thread([partition], before.touched))[partition]
 
     async def seek(self, seat: Seat) -> None:
         await self._lanes.group.seek_seats({(self.spec.source, seat.partition): seat})

@@ -35,7 +35,7 @@ _FENCED = {
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """The marker row: a source position, and the partitions that its transaction wrote to."""
+    """The marker row: a source position, and every partition that was written to so far."""
 
     position: int
     touched: frozenset[tuple[str, int]] = frozenset()
@@ -63,7 +63,7 @@ class RowsOnDisk(Protocol):
         partition: int,
         rows: Sequence[tuple[bytes, bytes | None]],
         changelog_offset: int,
-        position: int,
+        marker: Marker,
     ) -> None: ...
 
 
@@ -162,6 +162,7 @@ class KafkaPort:
         changelog: str,
         partition: int,
         disk: RowsOnDisk,
+        touched: frozenset[tuple[str, int]] = frozenset(),
     ) -> None:
         self._topology = topology
         self._catalog = catalog
@@ -171,7 +172,7 @@ class KafkaPort:
         self._partition = partition
         self._disk = disk
         self._timestamp_ms = 0
-        self._touched: set[tuple[str, int]] = set()
+        self._touched = set(touched)
         self._marker_offset: int | None = None
         self._lock = threading.Lock()
         self._abandoned = False
@@ -189,7 +190,6 @@ class KafkaPort:
                 self._touched.add((output.topic, partition))
                 produce(self._producer, output, partition, timestamp_ms)
 
-        self._touched.clear()
         self._call(send, again=False)
 
     def changelog(self, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
@@ -205,8 +205,7 @@ class KafkaPort:
 
     def marker(self, position: int) -> None:
         self._marker_offset = None
-        marker = Marker(position, frozenset(self._touched))
-        row = Output(self._changelog, MARKER, marker.encode())
+        row = Output(self._changelog, MARKER, self._marker(position).encode())
 
         def send() -> None:
             produce(
@@ -236,7 +235,7 @@ class KafkaPort:
             # Whoever recovers this partition after an abandoned commit finds its rows in the
             # changelog; a late write here would put the database behind that recovery.
             if not self._abandoned:
-                self._disk.write(self._partition, rows, offset, position)
+                self._disk.write(self._partition, rows, offset, self._marker(position))
 
     def abandon(self) -> None:
         """Write nothing to disk from now on."""
@@ -254,6 +253,14 @@ class KafkaPort:
         if self._held is None:
             raise Unsettled("the partition was given up")
         return self._held
+
+    @property
+    def touched(self) -> frozenset[tuple[str, int]]:
+        """Every partition that this lane's partition wrote to in transactions."""
+        return frozenset(self._touched)
+
+    def _marker(self, position: int) -> Marker:
+        return Marker(position, self.touched)
 
     def _place(self, output: Output) -> int:
         count = self._catalog.partitions(output.topic)

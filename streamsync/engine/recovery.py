@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -22,7 +22,7 @@ from aiokafka.errors import KafkaError as AioKafkaError
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from streamsync.engine.cluster import Cluster
-from streamsync.engine.hanging import find_hanging, settle
+from streamsync.engine.hanging import end_transaction, find_open, last_marker
 from streamsync.engine.port import MARKER, Marker, RowsOnDisk
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _CALL_TIMEOUT_S = 5.0
 _ROWS_PER_WRITE = 20_000
 _INIT_THREADS = 16
+_LOOKS = 3
+_LOOK_PAUSE_S = 0.2
 
 
 class RecoveryCancelled(Exception):
@@ -44,7 +46,7 @@ class StoredPosition(Protocol):
     @property
     def changelog_offset(self) -> int | None: ...
     @property
-    def position(self) -> int | None: ...
+    def marker(self) -> Marker | None: ...
     @property
     def topic_id(self) -> str | None: ...
 
@@ -64,7 +66,7 @@ class Recovered:
     """A partition ready to work: nobody else can write for it, and its rows are complete."""
 
     producer: Producer
-    position: int
+    marker: Marker
     changelog_rows: int
 
 
@@ -79,6 +81,8 @@ class RecoveryPlan:
     changelog_id: str
     partitions: Sequence[int]
     disk: Disk
+    suspects: frozenset[tuple[str, int]] = frozenset()
+    """Partitions that the producers before this recovery may have left a transaction open on."""
 
     def transactional_id(self, partition: int) -> str:
         return f"{self.app_id}-{self.lane}-{partition}"
@@ -98,14 +102,16 @@ def recover(
             lambda partition: _fence(plan, partition, cluster, cancelled), plan.partitions
         )
         producers = dict(zip(plan.partitions, made, strict=True))
+    ends = _Ends(plan, cluster, cancelled, producers)
     while True:
         try:
-            _end_hanging(plan, cluster, cancelled, producers)
+            ends.before_reading()
             reading = _Reading(plan, cluster, cancelled)
             try:
                 reading.run()
             finally:
                 reading.consumer.close()
+            ends.after_reading(reading.marker)
             break
         except (KafkaException, AioKafkaError, TimeoutError) as error:
             _wait(cancelled, f"Lane {plan.lane} can't be recovered yet: {error!r}")
@@ -115,7 +121,7 @@ def recover(
     )  # fmt: skip
     return {
         partition: Recovered(
-            producers[partition], reading.position[partition], reading.rows_read[partition]
+            producers[partition], reading.marker[partition], reading.rows_read[partition]
         )
         for partition in plan.partitions
     }
@@ -138,18 +144,61 @@ def _fence(
             _wait(cancelled, f"Lane {plan.lane} partition {partition} waits: {error}")
 
 
-def _end_hanging(
-    plan: RecoveryPlan,
-    cluster: Cluster,
-    cancelled: threading.Event,
-    producers: dict[int, Producer],
-) -> None:
-    """End what the broker forgot; that takes the transactional id, so fence once more."""
-    found = find_hanging(cluster, f"{plan.app_id}-recovery", plan.changelog, plan.partitions)
-    for partition, hanging in found.items():
-        _check(cancelled)
-        settle(cluster, plan.transactional_id(partition), plan.changelog, partition, hanging)
-        producers[partition] = _fence(plan, partition, cluster, cancelled)
+class _Ends:
+    """Writes the ends of transactions that the broker forgot; see `hanging`.
+
+    An end takes the transactional id, so the partition is fenced once more afterwards.
+    """
+
+    def __init__(
+        self,
+        plan: RecoveryPlan,
+        cluster: Cluster,
+        cancelled: threading.Event,
+        producers: dict[int, Producer],
+    ) -> None:
+        self.plan = plan
+        self.cluster = cluster
+        self.cancelled = cancelled
+        self.producers = producers
+
+    def before_reading(self) -> None:
+        """What hangs on the changelogs themselves: nobody else writes to them."""
+        plan = self.plan
+        places = [(plan.changelog, partition) for partition in plan.partitions]
+        for place, stable in find_open(self.cluster, places).items():
+            found = last_marker(self.cluster, place, stable)
+            stored = plan.disk.stored(place[1])
+            held = (
+                found is not None
+                and stored.topic_id == plan.changelog_id
+                and (stored.changelog_offset or 0) >= found[0]
+            )
+            touched = found[1].touched if found is not None else frozenset()
+            self._end(place[1], touched, commit=held)
+
+    def after_reading(self, markers: Mapping[int, Marker]) -> None:
+        """What hangs elsewhere: of a transaction that never came to its marker row."""
+        touched = {p: marker.touched | self.plan.suspects for p, marker in markers.items()}
+        open_for_long = find_open(self.cluster, frozenset().union(*touched.values()))
+        for _ in range(_LOOKS):
+            if not open_for_long:
+                return
+            # A neighbour's transaction is open for milliseconds; the forgotten one stays.
+            if self.cancelled.wait(_LOOK_PAUSE_S):
+                raise RecoveryCancelled
+            now = find_open(self.cluster, open_for_long)
+            open_for_long = {k: v for k, v in now.items() if open_for_long[k] == v}
+        for partition, places in touched.items():
+            if places & open_for_long.keys():
+                self._end(partition, places, commit=False)
+
+    def _end(self, partition: int, touched: frozenset[tuple[str, int]], *, commit: bool) -> None:
+        _check(self.cancelled)
+        places = {*touched, *self.plan.suspects, (self.plan.changelog, partition)}
+        transactional_id = self.plan.transactional_id(partition)
+        end_transaction(self.cluster, transactional_id, places, commit=commit)
+        self.producers[partition] = _fence(self.plan, partition, self.cluster, self.cancelled)
 
 
 def _check(cancelled: threading.Event) -> None:
@@ -170,8 +219,8 @@ class _Reading:
         self.plan = plan
         self.cancelled = cancelled
         self.consumer: Consumer = cluster.consumer(f"{plan.app_id}-recovery")
-        self.position: dict[int, int] = {}
-        self._marked: dict[int, int | None] = {}
+        self.marker: dict[int, Marker] = {}
+        self._marked: dict[int, Marker | None] = {}
         self.rows_read = dict.fromkeys(plan.partitions, 0)
         # Complete transactions, not yet on disk, and rows that still wait for their marker.
         self._complete: dict[int, dict[bytes, bytes | None]] = {p: {} for p in plan.partitions}
@@ -202,7 +251,7 @@ class _Reading:
                 log.info("Lane %s recovers: %d rows.", plan.lane, sum(self.rows_read.values()))
         for partition in plan.partitions:
             self._write(partition)
-            self.position[partition] = self._source_position(partition)
+            self.marker[partition] = self._marker_that_fits(partition)
 
     def _start(self, partition: int) -> int:
         """Step 4: where to read on, or from the start when the database doesn't fit."""
@@ -226,7 +275,7 @@ class _Reading:
             plan.disk.bind(partition, plan.changelog_id)
             self._marked[partition] = None
             return int(low)
-        self._marked[partition] = stored.position
+        self._marked[partition] = stored.marker
         return offset + 1
 
     def _take(self, message: Message) -> None:
@@ -238,21 +287,21 @@ class _Reading:
         complete = self._complete[partition]
         complete.update(self._waiting[partition])
         self._waiting[partition] = {}
-        self._marked[partition] = Marker.decode(cast(bytes, message.value())).position
+        self._marked[partition] = Marker.decode(cast(bytes, message.value()))
         self._marker_offset[partition] = message.offset() or 0
         if len(complete) > _ROWS_PER_WRITE:
             self._write(partition)
 
     def _write(self, partition: int) -> None:
         offset = self._marker_offset.pop(partition, None)
-        position = self._marked[partition]
-        if offset is None or position is None:
+        marker = self._marked[partition]
+        if offset is None or marker is None:
             return
         rows = list(self._complete[partition].items())
-        self.plan.disk.write(partition, rows, offset, position)
+        self.plan.disk.write(partition, rows, offset, marker)
         self._complete[partition] = {}
 
-    def _source_position(self, partition: int) -> int:
+    def _marker_that_fits(self, partition: int) -> Marker:
         """Where to read the source: at the marker; without one from the start.
 
         Never at the group's offset: with no rows yet, everything before it would be missing.
@@ -260,9 +309,10 @@ class _Reading:
         low, high = self.consumer.get_watermark_offsets(
             TopicPartition(self.plan.source, partition), _CALL_TIMEOUT_S
         )
-        position = self._marked[partition]
-        if position is None:
-            return int(low)
+        marker = self._marked[partition]
+        if marker is None:
+            return Marker(int(low))
+        position = marker.position
         if not low <= position <= high:
             raise PositionLost(
                 f"Lane {self.plan.lane!r} is at offset {position} of partition {partition} of "
@@ -270,4 +320,4 @@ class _Reading:
                 "they were read, or the topic was recreated. Restore the topic; or, to start "
                 f"over on purpose, delete topic {self.plan.changelog!r} as well."
             )
-        return position
+        return marker

@@ -69,7 +69,7 @@ class SeatHost(Protocol):
     spec: LaneSpec
     fault: FaultHook
 
-    async def recover_again(self, partition: int) -> Ground: ...
+    async def recover_again(self, partition: int, before: KafkaPort) -> Ground: ...
 
     async def seek(self, seat: Seat) -> None: ...
 
@@ -260,7 +260,7 @@ class Seat:
     async def _recover(self) -> None:
         self.state = SeatState.RECOVERING
         self._host.discard(self._port)
-        ground = await self._host.recover_again(self.partition)
+        ground = await self._host.recover_again(self.partition, self._port)
         self._queue.clear()
         self._stand_on(ground)
         self.committed_position = ground.position

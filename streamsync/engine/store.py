@@ -11,8 +11,6 @@ changelog topic, so that a database is never read against a recreated topic.
 
 from __future__ import annotations
 
-import gc
-import shutil
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +18,10 @@ from typing import Any
 import rocksdict
 from faust.stores import rocksdb
 
-from streamsync.engine.port import MARKER
+from streamsync.engine.port import MARKER, Marker
 
 _TOPIC_ID = b"\0topic"
+_AFTER_ALL_KEYS = b"\xff"  # keys are UTF-8, or begin with a zero
 _CACHE_BYTES = 64 << 20
 _WRITE_BUFFER_BYTES = 8 << 20
 
@@ -32,7 +31,7 @@ class Stored:
     """How far a database is; `None` where it holds nothing."""
 
     changelog_offset: int | None
-    position: int | None
+    marker: Marker | None
     topic_id: str | None
 
 
@@ -88,11 +87,11 @@ class LaneStore(rocksdb.Store):
 
     def stored(self, partition: int) -> Stored:
         database = self._db_for_partition(partition)
-        offset, position = database.get(self.offset_key), database.get(MARKER)
+        offset, marker = database.get(self.offset_key), database.get(MARKER)
         topic_id = database.get(_TOPIC_ID)
         return Stored(
             None if offset is None else int(offset),
-            None if position is None else int(position),
+            None if marker is None else Marker.decode(marker),
             None if topic_id is None else topic_id.decode(),
         )
 
@@ -105,7 +104,7 @@ class LaneStore(rocksdb.Store):
         partition: int,
         rows: Sequence[tuple[bytes, bytes | None]],
         changelog_offset: int,
-        position: int,
+        marker: Marker,
     ) -> None:
         """Rows, changelog offset and position in one atomic write."""
         batch = rocksdict.WriteBatch(raw_mode=True)
@@ -115,14 +114,15 @@ class LaneStore(rocksdb.Store):
             else:
                 batch.put(key, value)
         batch.put(self.offset_key, b"%d" % changelog_offset)
-        batch.put(MARKER, b"%d" % position)
+        batch.put(MARKER, marker.encode())
         self._db_for_partition(partition).write(batch)
 
     def wipe(self, partition: int) -> None:
-        """Delete the database; the changelog has everything that it had."""
-        self._dbs.pop(partition, None)
-        gc.collect()  # rocksdict closes, and unlocks, a database when it is collected
-        shutil.rmtree(self.partition_path(partition), ignore_errors=True)
+        """Delete every row; the changelog has everything that the database had.
+
+        Not the files: a view may still hold the database open, and with it its lock.
+        """
+        self._db_for_partition(partition).delete_range(b"", _AFTER_ALL_KEYS)
 
     async def stop(self) -> None:
         if self.before_close is not None:

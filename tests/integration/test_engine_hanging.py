@@ -7,9 +7,11 @@ partitions that the transaction was never told of: its end is then not written t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import rocksdict
 from aiokafka import AIOKafkaProducer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
@@ -24,9 +26,10 @@ from streamsync.engine.partitioner import account_partition
 from streamsync.engine.port import Marker
 from streamsync.engine.shard import LaneShard, MemoryRows
 from streamsync.engine.work import PartitionWork
-from tests.engine_run import MARKER, Run
+from tests.engine_run import MARKER, Run, Worker
 from tests.engine_toy import toy
 
+OFFSET = b"__faust\0offset__"
 Record = tuple[str, int, bytes | None, bytes | None]
 
 
@@ -63,15 +66,21 @@ async def leave_hanging(run: Run, transactional_id: str, records: Sequence[Recor
     await producer.stop()
 
 
-def what_the_lane_would_write(run: Run, start: int) -> list[Record]:
-    """Outputs and marker of the sequence lane for what lies unread in partition 0."""
+def what_the_lane_would_write(run: Run, partition: int) -> list[Record]:
+    """Outputs and marker of the sequence lane for what lies unread in a partition."""
     source = f"{run.prefix}.numbers"
+    changelog = f"{run.prefix}-sequence-numbers-changelog"
+    start = max(
+        Marker.decode(value or b"").position
+        for found, _, key, value in run.read(changelog)
+        if found == partition and key == MARKER
+    )
     lane = toy(run.prefix, run.partitions).lane("sequence-numbers")
-    work = PartitionWork(lane, LaneShard(0, MemoryRows()), start)
+    work = PartitionWork(lane, LaneShard(partition, MemoryRows()), start)
     work.apply(
         SourceRecord(source, partition, offset, 0, key, value)
-        for partition, offset, key, value in run.read(source)
-        if partition == 0
+        for found, offset, key, value in run.read(source)
+        if found == partition
     )
     batch = work.batch()
     assert batch is not None
@@ -79,41 +88,52 @@ def what_the_lane_would_write(run: Run, start: int) -> list[Record]:
         (output.topic, account_partition(output.key, run.partitions), output.key, output.value)
         for output, _ in batch.outputs
     ]
-    touched = frozenset((topic, partition) for topic, partition, *_ in outputs)
+    touched = frozenset((topic, place) for topic, place, *_ in outputs)
     marker = Marker(batch.position, touched).encode()
-    return [*outputs, (f"{run.prefix}-sequence-numbers-changelog", 0, MARKER, marker)]
+    return [*outputs, (changelog, partition, MARKER, marker)]
 
 
-async def test_a_forgotten_transaction_is_committed_when_its_marker_is_there_else_aborted(
+@contextmanager
+def stored_position(worker: Worker, lane: str, partition: int) -> Iterator[rocksdict.Rdict]:
+    path = worker.data_dir / "v1" / "tables" / f"{lane}-{partition}.db"
+    database = rocksdict.Rdict(str(path), options=rocksdict.Options(raw_mode=True))
+    yield database
+    database.close()
+
+
+async def test_forgotten_transactions_are_committed_if_the_disk_has_them_and_aborted_if_not(
     unverified_broker: str, tmp_path: Path
 ) -> None:
+    """Partition 0 was committed and stored, 1 was not, 2 never came to its marker row."""
     with Run(unverified_broker, "engine-hanging", tmp_path) as run:
         run.feed(300)
         worker = run.worker("w", 39134)
         worker.wait_ready(9)
         run.wait_settled(explain=lambda: worker.log()[-2_000:])
         assert worker.stop() == 0
-        changelog = f"{run.prefix}-sequence-numbers-changelog"
-        positions = [
-            Marker.decode(value or b"").position
-            for partition, _, key, value in run.read(changelog)
-            if partition == 0 and key == MARKER
-        ]
-        run.feed(60)
-        complete = what_the_lane_would_write(run, positions[-1])
-        assert len(complete) > 3
-        await leave_hanging(run, f"{run.prefix}-sequence-numbers-0", complete)
-        torn = (f"{run.prefix}-ledger-changelog", 1, b"total|account-torn", b"\x01\x07")
-        await leave_hanging(run, f"{run.prefix}-ledger-1", [torn])
+        run.feed(200)
         before = len(run.read(f"{run.prefix}.log"))
+
+        for partition in (0, 1, 2):
+            records = what_the_lane_would_write(run, partition)
+            assert len(records) > 3
+            if partition == 2:
+                records.pop()
+            await leave_hanging(run, f"{run.prefix}-sequence-numbers-{partition}", records)
+            if partition == 0:
+                with stored_position(worker, "sequence-numbers", 0) as database:
+                    offset = int(database[OFFSET]) + 2  # a transaction's end lies between
+                    database[OFFSET] = b"%d" % offset
+                    database[MARKER] = records[-1][3]
+        assert len(run.read(f"{run.prefix}.log")) == before
 
         again = run.worker("w", 39134)
         again.wait_ready(9)
         run.wait_settled(explain=lambda: again.log()[-2_000:])
         assert again.stop() == 0
-        assert len(run.read(f"{run.prefix}.log")) > before
         run.check(again.data_dir)
         log = again.log()
-        assert log.count("forgot a transaction of") == 2
-        assert "sequence-numbers-0 at offset" in log and "it is committed now" in log
-        assert "ledger-1 at offset" in log and "it is aborted now" in log
+        left = "The broker left a transaction of " + run.prefix + "-sequence-numbers"
+        assert f"{left}-0 open; it is committed now" in log
+        assert f"{left}-1 open; it is aborted now" in log
+        assert f"{left}-2 open; it is aborted now" in log

@@ -21,7 +21,7 @@ from streamsync.engine.lane import (
     Topology,
 )
 from streamsync.engine.partitioner import account_partition
-from streamsync.engine.port import MARKER, KafkaPort, OutputTooLarge
+from streamsync.engine.port import MARKER, KafkaPort, Marker, OutputTooLarge
 from streamsync.engine.seat import (
     FAILURES_MAX,
     CommitRefused,
@@ -46,6 +46,7 @@ def dead(record: SourceRecord, poison: Poison) -> Iterable[Output]:
 
 
 LANE = LaneSpec("echo", "in", echo, dead)
+OUT_PARTITION = account_partition(b"k", 3)
 TOPOLOGY = Topology("app", (LANE,), (TopicSpec("in", 1), TopicSpec("out", 3)), account_partition)
 
 
@@ -109,10 +110,10 @@ class FakeCatalog:
 
 class FakeDisk:
     def __init__(self) -> None:
-        self.written: list[tuple[int, int, int]] = []
+        self.written: list[tuple[int, int, Marker]] = []
 
-    def write(self, partition: int, _rows: object, offset: int, position: int) -> None:
-        self.written.append((partition, offset, position))
+    def write(self, partition: int, _rows: object, offset: int, marker: Marker) -> None:
+        self.written.append((partition, offset, marker))
 
 
 def port_over(producer: Any, disk: Any) -> KafkaPort:
@@ -138,7 +139,7 @@ def test_a_commit_goes_through_all_steps_in_order_and_stores_what_the_broker_con
     assert seen == [("echo", 0, step) for step in CommitStep]
     assert producer.calls == ["begin", "produce", "produce", "produce", "flush", "commit"]
     assert producer.records[-1] == ("changelog", MARKER, 0)
-    assert disk.written == [(0, 41, 8)]
+    assert disk.written == [(0, 41, Marker(8, frozenset({("out", OUT_PARTITION)})))]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ def test_a_retriable_answer_is_tried_again() -> None:
     producer, disk = FakeProducer({"commit": answers}), FakeDisk()
     commit(batch(), port_over(producer, disk))
     assert producer.calls.count("commit") == 4
-    assert disk.written == [(0, 41, 8)]
+    assert disk.written == [(0, 41, Marker(8, frozenset({("out", OUT_PARTITION)})))]
 
 
 def test_a_broker_that_never_answers_leaves_the_transaction_unsettled(
@@ -209,6 +210,17 @@ def test_an_output_that_no_broker_takes_stops_with_a_sentence() -> None:
     producer = FakeProducer({"produce": [error(KafkaError.MSG_SIZE_TOO_LARGE)]})
     with pytest.raises(OutputTooLarge, match="'out'"):
         commit(batch(), port_over(producer, FakeDisk()))
+
+
+def test_a_marker_keeps_every_partition_that_was_ever_written_to() -> None:
+    producer, disk = FakeProducer(), FakeDisk()
+    port = KafkaPort(
+        topology=TOPOLOGY, catalog=FakeCatalog(), producer=producer, loop_backs=None,
+        changelog="changelog", partition=0, disk=disk, touched=frozenset({("earlier", 7)}),
+    )  # type: ignore[arg-type]  # fmt: skip
+    commit(batch(), port)
+    assert disk.written[0][2].touched == {("earlier", 7), ("out", OUT_PARTITION)}
+    assert Marker.decode(disk.written[0][2].encode()) == disk.written[0][2]
 
 
 def test_an_abandoned_port_writes_nothing_any_more() -> None:
@@ -246,7 +258,7 @@ class FakeHost:
         position = self.committed_batches[-1].position if self.committed_batches else 0
         return Ground(MemoryRows(), position, port_over(FakeProducer(), FakeDisk()))
 
-    async def recover_again(self, _partition: int) -> Ground:
+    async def recover_again(self, _partition: int, _before: KafkaPort) -> Ground:
         self.recoveries += 1
         return self.ground()
 
