@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from topology import offline
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +32,13 @@ def journal(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="Make releases up to this day."),
     ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PROFILE",
+            help="Accounting profile for all entities, in place of the company's policies.",
+        ),
+    ] = None,
     customers_from_events: Annotated[
         bool,
         typer.Option(
@@ -41,19 +51,26 @@ def journal(
 
     Example: streamsync journal --company examples/acme --through 2026-03-31 events.jsonl
     """
-    from streamsync.governance import CompanyErrors, load_company, load_customers  # noqa: PLC0415
+    from streamsync.governance import (  # noqa: PLC0415
+        CompanyErrors,
+        UnknownProfile,
+        load_company,
+        load_customers,
+    )
     from streamsync.sources import SOURCES  # noqa: PLC0415
     from streamsync.sources.files import FilesInvalid, read_payload_files  # noqa: PLC0415
-    from topology import offline, render  # noqa: PLC0415
+    from topology import offline  # noqa: PLC0415
 
     if output not in ("table", "jsonl", "hledger"):
         raise typer.BadParameter(f"{output!r} is no format: use table, jsonl or hledger.")
     if source not in SOURCES:
         raise typer.BadParameter(f"{source!r} is no source: use {', '.join(sorted(SOURCES))}.")
     try:
-        rules = load_company(company)
+        rules = load_company(company, policy)
         customers = load_customers(company)
         payloads = list(read_payload_files(events))
+    except UnknownProfile as error:
+        raise typer.BadParameter(str(error), param_hint="--policy") from error
     except (CompanyErrors, FilesInvalid) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
@@ -65,6 +82,15 @@ def journal(
         through=_day(through),
         customers_from_events=customers_from_events,
     )
+    _print(made, output)
+    failed = any(made.counts[name] for name in ("rejected", "waiting", "unknown"))
+    raise typer.Exit(1 if failed else 0)
+
+
+def _print(made: offline.Journal, output: str) -> None:
+    """The entries to standard output; what made none, and the counts, to standard error."""
+    from topology import render  # noqa: PLC0415
+
     if output == "table":
         from rich.console import Console  # noqa: PLC0415
 
@@ -84,8 +110,6 @@ def journal(
         }
         typer.echo(json.dumps(told), err=True)
     typer.echo(json.dumps({"counts": made.counts}), err=True)
-    failed = any(made.counts[name] for name in ("rejected", "waiting", "unknown"))
-    raise typer.Exit(1 if failed else 0)
 
 
 def _day(moment: datetime | None) -> date | None:

@@ -15,13 +15,14 @@ from streamsync.governance.payload import (
     reference_data,
     to_payload,
 )
-from streamsync.governance.problems import CompanyErrors, Problem
+from streamsync.governance.problems import CompanyErrors, Problem, UnknownProfile
 
 __all__ = [
     "Change",
     "CompanyErrors",
     "PayloadError",
     "Problem",
+    "UnknownProfile",
     "content_hash",
     "diff",
     "from_payload",

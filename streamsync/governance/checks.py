@@ -47,7 +47,7 @@ def check_folder(folder: Folder) -> None:
         _customers_fit,
         check_profiles,
         check_policies,
-        _every_role_has_an_account,
+        every_role_has_an_account,
     ):
         check(folder)
 
@@ -251,7 +251,8 @@ def _customers_fit(folder: Folder) -> None:
             _source(company, file, at, parts[1])
 
 
-def _every_role_has_an_account(folder: Folder) -> None:
+def every_role_has_an_account(folder: Folder) -> None:
+    """Each role that the policies of an entity use has an account for every product."""
     file = folder.files["accounts"]
     roles = _known_roles(folder)
     if not (folder.accounts.complete and folder.entities.complete and folder.policies.complete):

@@ -69,13 +69,13 @@ class Folder:
         return set(ids) if self.entities.complete and len(ids) == len(set(ids)) else None
 
 
-def read_folder(directory: Path) -> Folder:
-    """Read every file of a company folder and the profiles it uses."""
+def read_folder(directory: Path, instead: str | None = None) -> Folder:
+    """Read every file of a company folder, and the profiles it uses or would use `instead`."""
     names = [*REQUIRED, *(name for name in OPTIONAL if _file(directory, name).exists())]
     files = {name: read_yaml(_file(directory, name), f"{directory}/{name}.yaml") for name in names}
     policies = each(files["policies"], "policies", PolicyItem)
     places = _profile_places(directory)
-    used = {placed.item.profile for placed in policies.items} & places.keys()
+    used = {placed.item.profile for placed in policies.items} | ({instead} if instead else set())
     customers = files.get("customers")
     return Folder(
         files=files,
@@ -88,7 +88,9 @@ def read_folder(directory: Path) -> Folder:
         policies=policies,
         thresholds=whole(files["thresholds"], ThresholdsFile),
         customers=each(customers, "customers", CustomerItem) if customers else Section((), True),
-        profiles={name: _read_profile(name, *places[name]) for name in sorted(used)},
+        profiles={
+            name: _read_profile(name, *places[name]) for name in sorted(used & places.keys())
+        },
         profile_names=tuple(sorted(places)),
     )
 

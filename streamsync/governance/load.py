@@ -20,14 +20,16 @@ from streamsync.core.company import (
     TemplateLine,
 )
 from streamsync.core.records import Customer
-from streamsync.governance.checks import check_folder
+from streamsync.governance.checks import check_folder, every_role_has_an_account
 from streamsync.governance.folder import Folder, read_folder
-from streamsync.governance.problems import CompanyErrors, Problem
+from streamsync.governance.problems import CompanyErrors, Problem, UnknownProfile
+from streamsync.governance.reading import Placed, Section
 from streamsync.governance.shapes import (
     AccountItem,
     CompanyFile,
     EntityItem,
     EntityRuleItem,
+    PolicyItem,
     ProfileFile,
     ThresholdsFile,
 )
@@ -42,9 +44,13 @@ class _Sound:
     thresholds: ThresholdsFile
 
 
-def load_company(directory: Path | str) -> Company:
-    """Compile a company folder; `CompanyErrors` lists everything that is wrong with it."""
-    return _compiled(_sound(directory))
+def load_company(directory: Path | str, policy: str | None = None) -> Company:
+    """Compile a company folder; `CompanyErrors` lists everything that is wrong with it.
+
+    `policy`: the accounting profile by which every entity books on every day, in place of what
+    policies.yaml says; `UnknownProfile` if there is none of that name.
+    """
+    return _compiled(_sound(directory, policy))
 
 
 def load_customers(
@@ -68,18 +74,38 @@ def load_customers(
     )
 
 
-def _sound(directory: Path | str) -> _Sound:
+def _sound(directory: Path | str, policy: str | None = None) -> _Sound:
     place = Path(directory)
     if not place.is_dir():
         text = "There is no such folder: name the folder that holds company.yaml."
         raise CompanyErrors([Problem(str(directory), 1, 1, "missing_file", text)])
-    folder = read_folder(place)
+    folder = read_folder(place, policy)
+    if policy is not None and policy not in folder.profile_names:
+        raise UnknownProfile(policy, folder.profile_names)
     check_folder(folder)
+    if policy is not None:
+        folder.policies = _everywhere(folder, policy)
+        every_role_has_an_account(folder)
     problems = folder.problems()
     head, thresholds = folder.company, folder.thresholds
     if problems or head is None or thresholds is None:
         raise CompanyErrors(problems)
     return _Sound(folder, head, thresholds)
+
+
+def _everywhere(folder: Folder, policy: str) -> Section[PolicyItem]:
+    """Every entity books by one profile from the profile's first day on."""
+    shape = folder.profiles[policy].shape
+    if shape is None:
+        return Section()
+    item = {"profile": policy, "from": shape.effective_from}
+    return Section(
+        tuple(
+            Placed(PolicyItem.model_validate({"entity": placed.item.id, **item}), ())
+            for placed in folder.entities.items
+        ),
+        complete=True,
+    )
 
 
 def _compiled(sound: _Sound) -> Company:

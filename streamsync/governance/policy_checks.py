@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from streamsync.core.company import TemplateLine
 from streamsync.core.policy import JOURNAL_AMOUNTS, check_template
 from streamsync.governance.folder import Folder, Profile
-from streamsync.governance.problems import listed, nearest
+from streamsync.governance.problems import UnknownProfile, listed, nearest
 from streamsync.governance.reading import Placed
 from streamsync.governance.shapes import PolicyItem, ProfileFile, TemplateItem
 from streamsync.governance.yaml_source import Location, YamlFile
@@ -83,10 +83,8 @@ def check_policies(folder: Folder) -> None:
 def _check_profile_of(folder: Folder, file: YamlFile, placed: Placed[PolicyItem]) -> None:
     name = placed.item.profile
     if name not in folder.profile_names:
-        known = folder.profile_names
-        text = f'There is no accounting profile "{name}".{nearest(name, known)}'
-        advice = f"Known: {listed(known)}; add others as profiles/<name>.yaml."
-        file.report((*placed.at, "profile"), "unknown_profile", f"{text} {advice}")
+        text = str(UnknownProfile(name, folder.profile_names))
+        file.report((*placed.at, "profile"), "unknown_profile", text)
         return
     shape = folder.profiles[name].shape
     if shape is not None and placed.item.from_ < shape.effective_from:

@@ -34,6 +34,14 @@ class CompanyErrors(Exception):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class UnknownProfile(ValueError):
+    """An accounting profile that neither the company nor streamsync has."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        text = f'There is no accounting profile "{name}".{nearest(name, known)}'
+        super().__init__(f"{text} Known: {listed(known)}; add others as profiles/<name>.yaml.")
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """` Did you mean "x"?`, or nothing when no known word is near."""
     by_folded = {candidate.casefold(): candidate for candidate in known}
