@@ -215,15 +215,26 @@ class Driver:
         """The worker that a partition belongs to."""
         return self._owner[lane, partition]
 
+    def unseated(self) -> list[tuple[str, int]]:
+        """Partitions that nobody works on, since their worker has crashed."""
+        return [place for place in self._owner if place not in self._seats]
+
     def hand_over(self, lane: str, partition: int, worker: int, *, zombie: bool = False) -> None:
         """Give a partition to a worker, who fences the former owner and recovers on its own disk.
 
         A `zombie` is a former owner that was not told: it goes on with the rows that it has in
-        memory, and learns the news when it tries to commit.
+        memory, and learns the news when it tries to commit. One process never holds a partition
+        twice: what the new owner held of it before is dropped.
         """
         former = self._seats.pop((lane, partition), None)
         if former is not None and zombie:
             self._zombies.append(former)
+        self._zombies = [
+            seat
+            for seat in self._zombies
+            if (seat.work.lane.name, seat.work.shard.partition, seat.worker)
+            != (lane, partition, worker)
+        ]
         self._owner[lane, partition] = worker
         self._recover_seat(lane, partition)
 
