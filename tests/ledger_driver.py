@@ -28,7 +28,7 @@ from streamsync.governance import load_company, reference_data
 from streamsync.sources import SOURCES
 from topology import build, ledger, topics
 from topology.offline import accepts
-from topology.rows import CLOCK, COUNT, ClockRow
+from topology.rows import CLOCK, COUNT, SOURCE, ClockRow, SourceRow
 
 ACME = Path(__file__).parents[1] / "examples" / "acme"
 PARTITIONS = 4
@@ -144,6 +144,12 @@ class Books:
 
     def dead_letters(self) -> list[Any]:
         return self.read(topics.DEAD_LETTERS)
+
+    def source_rows(self) -> list[SourceRow]:
+        """Every source record that the ledger remembers."""
+        found = range(self.driver.partitions(ledger.LANE))
+        shards = [self.driver.shard(ledger.LANE, partition) for partition in found]
+        return [row for shard in shards for _, row in shard.scan(SOURCE)]
 
     def clocks(self) -> list[ClockRow]:
         """Every shard's time."""
