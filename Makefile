@@ -7,8 +7,8 @@ PYTEST := $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint test-unit test-contract test-integration test-chaos lock compose-check \
-	clean
+.PHONY: help demo test lint test-unit test-simulation test-contract test-integration test-chaos \
+	test-deep lock compose-check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ help: ## Show this list
 demo: $(VENV)/runtime.stamp ## Play sixty days of billing through everything (ONCE=1 ends after it)
 	$(BIN)/streamsync demo $(if $(ONCE),--once) $(DEMO_ARGS)
 
-test: lint test-unit test-contract test-integration test-chaos ## All checks and tests
+test: lint test-unit test-simulation test-contract test-integration test-chaos ## All checks and tests
 
 lint: $(VENV)/dev.stamp ## Style and types
 	$(BIN)/ruff check .
@@ -25,6 +25,12 @@ lint: $(VENV)/dev.stamp ## Style and types
 
 test-unit: $(VENV)/dev.stamp ## Unit and property tests, no broker
 	$(PYTEST) tests/unit tests/property
+
+test-simulation: $(VENV)/dev.stamp ## 200 seeds of a company's life with every fault, in memory
+	$(PYTEST) tests/simulation
+
+test-deep: $(VENV)/dev.stamp ## What takes hours: 10,000 seeds of the simulation
+	$(BIN)/python -m tests.simulation --seeds 10000
 
 test-contract: $(VENV)/dev.stamp ## Payloads, schemas, compatibility, adapter conformance
 	$(PYTEST) tests/contract
