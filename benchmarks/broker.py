@@ -24,7 +24,7 @@ class Broker:
 
     def __init__(self, bootstrap_servers: str) -> None:
         self.bootstrap_servers = bootstrap_servers
-        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 3})
+        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
 
     def create(
         self, *topics: str, partitions: int = PARTITIONS, config: Mapping[str, str] | None = None
@@ -56,7 +56,7 @@ class Broker:
                 "enable.idempotence": True,
                 "compression.type": "lz4",
                 "partitioner": "murmur2_random",
-                "log_level": 3,
+                "log_level": 0,
                 **settings,
             }
         )
@@ -91,7 +91,7 @@ class Broker:
                 "auto.offset.reset": "earliest",
                 "queued.min.messages": 200_000,
                 "fetch.wait.max.ms": 20,
-                "log_level": 3,
+                "log_level": 0,
             }
         )
 
@@ -121,12 +121,17 @@ class Broker:
         finally:
             consumer.close()
 
+    def consumer_end(self, consumer: Consumer, topic: str, partition: int) -> int:
+        """The offset that the next record of a partition gets."""
+        place = TopicPartition(topic, partition)
+        return int(consumer.get_watermark_offsets(place, _PATIENCE_S)[1])
+
     def ends(self, topic: str) -> int:
         """Sum of the offsets that were given out in a topic, control records included."""
         consumer = self.consumer()
         try:
             return sum(
-                consumer.get_watermark_offsets(TopicPartition(topic, number), _PATIENCE_S)[1]
+                self.consumer_end(consumer, topic, number)
                 for number in self.partitions(consumer, topic)
             )
         finally:
