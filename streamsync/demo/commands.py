@@ -47,6 +47,12 @@ def demo(
     export: Annotated[
         Path | None, typer.Option(help="Folder for webhooks, customers, manifest and report.")
     ] = None,
+    bootstrap_servers: Annotated[
+        str | None, typer.Option(help="Use this Kafka, without streamsync's topics yet.")
+    ] = None,
+    schema_registry_url: Annotated[
+        str | None, typer.Option(help="The registry that goes with --bootstrap-servers.")
+    ] = None,
     kafka_port: Annotated[int | None, typer.Option(help="Port of Kafka.")] = None,
     registry_port: Annotated[int | None, typer.Option(help="Port of the registry.")] = None,
     ingress_port: Annotated[int | None, typer.Option(help="Port of the ingress.")] = None,
@@ -70,7 +76,15 @@ def demo(
     }
     from streamsync.demo.options import DemoOptions  # noqa: PLC0415
 
+    if (bootstrap_servers is None) != (schema_registry_url is None):
+        raise typer.BadParameter("give --bootstrap-servers and --schema-registry-url together")
     settings = _settings(data_dir, {name: port for name, port in ports.items() if port})
+    if bootstrap_servers is not None and schema_registry_url is not None:
+        existing = {
+            "bootstrap_servers": bootstrap_servers,
+            "schema_registry_url": schema_registry_url,
+        }
+        settings = settings.model_copy(update=existing)
     options = DemoOptions(
         settings=settings,
         company_dir=company.resolve(),
@@ -81,6 +95,7 @@ def demo(
         once=once,
         as_json=as_json,
         export_dir=export,
+        own_broker=bootstrap_servers is None,
     )
     raise typer.Exit(_run(options))
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka import TopicPartition as Seat
+from confluent_kafka.admin import AdminClient
 
 from streamsync.contracts import ContractError, Contracts
 from streamsync.core.records import Customer, Tick
@@ -21,6 +22,7 @@ from topology import topics
 
 _PATIENCE_S = 30
 _POLL_S = 1.0
+_ANSWER_SECONDS = 10
 _BATCH = 1000
 _ERRORS_ONLY = 3
 
@@ -133,3 +135,21 @@ class Kafka:
             return self._contracts.decode(value)
         except ContractError as error:
             raise DemoError(f"Topic {topic} holds a record that is none: {error}.") from error
+
+
+def require_unused(bootstrap_servers: str) -> None:
+    """Refuse a broker that holds streamsync's topics: the demo's figures would mix with theirs."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": _ERRORS_ONLY})
+    try:
+        known = set(admin.list_topics(timeout=_ANSWER_SECONDS).topics)
+    except KafkaException as error:
+        raise DemoError(
+            f"Kafka at {bootstrap_servers} does not answer ({error.args[0].str()}): start it, or "
+            "leave --bootstrap-servers out and the demo starts one."
+        ) from error
+    taken = sorted(known & {spec.name for spec in topics.declared(1)})
+    if taken:
+        raise DemoError(
+            f"Kafka at {bootstrap_servers} already holds the topic {taken[0]}: the demo needs a "
+            "broker of its own; leave --bootstrap-servers out and it starts one."
+        )

@@ -26,7 +26,10 @@ class DemoError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions:
-    """A run. `settings` holds the addresses and, as data folder, the folder of this run."""
+    """A run. `settings` holds the addresses and, as data folder, the folder of this run.
+
+    `own_broker`: Kafka and the registry are started, and stopped, by the demo.
+    """
 
     settings: Settings
     company_dir: Path
@@ -37,6 +40,7 @@ class DemoOptions:
     once: bool
     as_json: bool
     export_dir: Path | None
+    own_broker: bool = True
 
     @property
     def folder(self) -> Path:

@@ -105,5 +105,6 @@ def require_ports(options: DemoOptions) -> None:
 def environment(settings: Settings) -> dict[str, str]:
     """The settings as variables."""
     return {
-        f"STREAMSYNC_{name.upper()}": str(value) for name, value in settings.model_dump().items()
+        f"STREAMSYNC_{name.upper()}": str(value)
+        for name, value in settings.model_dump(exclude_none=True).items()
     }

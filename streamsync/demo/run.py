@@ -24,7 +24,7 @@ from streamsync.demo import screen
 from streamsync.demo.children import Children
 from streamsync.demo.collect import collect, export, full_report
 from streamsync.demo.evidence import Evidence, Json
-from streamsync.demo.kafka import Kafka
+from streamsync.demo.kafka import Kafka, require_unused
 from streamsync.demo.live import Erp, NotYet, Views
 from streamsync.demo.options import DemoError, DemoOptions, fresh_folder
 from streamsync.demo.play import Installation, Player
@@ -60,6 +60,9 @@ def run(options: DemoOptions) -> int:
         require_ports(options)
         _on_signals(_stop)
         try:
+            if not options.own_broker:
+                require_unused(options.settings.bootstrap_servers)
+                return asyncio.run(_run(options, company, scenario, console))
             return _on_platform(options, company, scenario, console)
         except Stopped:
             console.print("stopped")
