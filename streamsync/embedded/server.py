@@ -34,7 +34,7 @@ class Server:
         folder: Path,
         command: Callable[[], Sequence[str | Path]],
         answers: Callable[[], bool],
-        ready_within_s: float = 60.0,
+        ready_within_s: float = 120.0,
     ) -> None:
         self.name = name
         self._folder = folder
