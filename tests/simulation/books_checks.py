@@ -39,7 +39,7 @@ def check_books(world: World) -> int:
     _revisions(world, commands)
     _frozen_choices(world, commands)
     _erp_holds_each_once(world, commands)
-    _balances(commands, rows, fresh)
+    _balances(world, commands, rows, fresh)
     _totals(world, commands, fresh)
     _exceptions(world, commands, rows)
     return len(commands)
@@ -146,16 +146,26 @@ def _erp_holds_each_once(world: World, commands: list[PostingCommand]) -> None:
 
 
 def _balances(
-    commands: list[PostingCommand], rows: dict[str, PostingRow], fresh: dict[str, object]
+    world: World,
+    commands: list[PostingCommand],
+    rows: dict[str, PostingRow],
+    fresh: dict[str, object],
 ) -> None:
-    """Commands, but those that a later revision replaced after a refusal, equal the oracle."""
+    """What the books ask for equals the recomputation.
+
+    That is every command but refused ones that a later revision replaced, or that the books don't
+    want any more: nothing is sent then, and the refusal stays for a person.
+    """
     found: Balances = {}
+    refused = [key for key, row in rows.items() if row.refused_hash is not None]
+    wanted_entries = _entries(world) if refused else set()
     for key, made in _by_key(commands).items():
         row = rows[key]
         for one in made:
             replaced = one.revision < row.revision and not _was_accepted(one, made)
-            if not replaced:
-                _add(found, one, 1)
+            dropped = key in refused and _entry_of(one) not in wanted_entries
+            if not replaced and not dropped:
+                _add(found, one)
     wanted = {
         (line["entity"], line["role"]): line["debit_minor"] - line["credit_minor"]
         for line in fresh["trial_balance"]  # type: ignore[attr-defined]
@@ -168,15 +178,27 @@ def _balances(
     expect(not difference, f"balances differ from the recomputation by {difference}")
 
 
+def _entries(world: World) -> set[tuple[str, str, str]]:
+    """Document, purpose and period of every entry of the recomputation."""
+    customers = [asdict(one) for one in world.life.customers]
+    made = naive.journal(world.script.bodies, customers, today=date.fromisoformat(LAST_DAY))
+    return {(str(one["document"]), str(one["purpose"]), str(one["period"])) for one in made}
+
+
+def _entry_of(command: PostingCommand) -> tuple[str, str, str]:
+    # The document that told the fact; a refund's entry belongs to the invoice it refunds.
+    return command.fact_id.split(":", 1)[1], command.purpose, command.original_period
+
+
 def _was_accepted(one: PostingCommand, made: list[PostingCommand]) -> bool:
     return any(later.corrects_command_id == one.command_id for later in made)
 
 
-def _add(balances: Balances, command: PostingCommand, sign: int) -> None:
+def _add(balances: Balances, command: PostingCommand) -> None:
     for line in command.lines:
         where = command.entity, line.role
         amount = line.amount_minor if line.side == "debit" else -line.amount_minor
-        balances[where] = balances.get(where, 0) + sign * amount
+        balances[where] = balances.get(where, 0) + amount
 
 
 def _totals(world: World, commands: list[PostingCommand], fresh: dict[str, object]) -> None:
