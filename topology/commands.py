@@ -49,7 +49,7 @@ def journal(
 ) -> None:
     """Print the journal that recorded events make, without a broker.
 
-    Example: streamsync journal --company examples/acme --through 2026-03-31 events.jsonl
+    Example: streamsync journal --company examples/acme --customers-from-events events.jsonl
     """
     from streamsync.governance import (  # noqa: PLC0415
         CompanyErrors,

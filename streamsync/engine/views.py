@@ -91,6 +91,9 @@ class Views:
             only = request.query.get("partition")
             try:
                 if only is not None:
+                    if not only.isdecimal() or int(only) >= count:
+                        error = f"partition={only} is none of 0 to {count - 1}."
+                        return view.json({"error": error}, status=HTTPStatus.BAD_REQUEST)
                     found = await self.read_local(
                         lane, int(only), lambda shard: read(shard, **parts)
                     )

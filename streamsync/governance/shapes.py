@@ -32,6 +32,12 @@ def _name(text: str) -> str:
     return text
 
 
+def _tenant(text: str) -> str:
+    if text == "book":
+        raise _broken('"book" is reserved for the accounts of entities: choose another name.')
+    return _name(text)
+
+
 def _iso_date(text: str) -> str:
     try:
         parsed = date.fromisoformat(text)
@@ -69,6 +75,7 @@ def _rounding(text: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+Tenant = Annotated[str, AfterValidator(_tenant)]
 IsoDate = Annotated[str, AfterValidator(_iso_date)]
 Country = Annotated[str, AfterValidator(_country)]
 Text = Annotated[str, AfterValidator(_filled)]
@@ -91,7 +98,7 @@ class Shape(BaseModel):
 class CompanyFile(Shape):
     """company.yaml."""
 
-    tenant: Name
+    tenant: Tenant
     ruleset: Name
     version: int = Field(ge=1)
     effective_from: IsoDate

@@ -69,6 +69,15 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         "tenant: ac\x07me",
         ["company.yaml:3:11: yaml_syntax: The character U+0007 is not allowed: remove it."],
     ),
+    "a reserved tenant": (
+        "company.yaml",
+        "tenant: acme",
+        "tenant: book",
+        [
+            'company.yaml:3:9: wrong_value: "book" is reserved for the accounts of entities: '
+            "choose another name."
+        ],
+    ),
     "yaml that would run code": (
         "company.yaml",
         "tenant: acme",
