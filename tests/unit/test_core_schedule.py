@@ -214,3 +214,25 @@ def test_an_invoice_waits_for_a_policy_whose_schedule_is_known(policy: object) -
 def test_wrong_figures_are_refused_whatever_the_policy() -> None:
     books = book(issued("2022-01-01", line(1, 9000), total=9001), policy=None)
     assert [found.reason for found in books.refused] == ["document_total_mismatch"]
+
+
+# On 1 November 2009 at 00:01 the clocks of Newfoundland went back to 23:01 of 31 October.
+ST_JOHNS = "America/St_Johns"
+REPEATED_HOUR = ms("2009-11-01T03:00")  # 31 October, 23:30, for the second time
+
+
+@pytest.mark.parametrize("basis", ["millisecond", "even_month_prorated"])
+def test_an_hour_of_october_after_its_end_has_no_time_in_october(basis: str) -> None:
+    service = service_between(REPEATED_HOUR, ms("2009-12-11T03:30"), ST_JOHNS)
+    assert (service.start, service.end) == (date(2009, 10, 31), date(2009, 12, 11))
+    months = plan(service, Method(basis, "last_absorbs"))
+    assert [month.last for month in months.months] == [date(2009, 11, 30), date(2009, 12, 31)]
+    assert sum(row.amount_minor for row in months.spread(12345)) == 12345
+
+
+def test_a_service_that_ends_before_it_starts_has_no_day_whatever_the_clock_shows() -> None:
+    service = service_between(REPEATED_HOUR, ms("2009-11-01T02:30"), ST_JOHNS)
+    assert service.start < service.end
+    assert not service.has_a_day
+    with pytest.raises(ValueError, match="no service period"):
+        plan(service, Method("day", "last_absorbs"))
