@@ -106,9 +106,13 @@ class Broker:
         try:
             left = set(self.partitions(consumer, topic))
             consumer.assign([TopicPartition(topic, number, 0) for number in left])
+            heard_at = time.monotonic()
             while left:
-                messages = consumer.consume(10_000, _PATIENCE_S)
-                if not messages:
+                # It waits for the whole number or the whole time, so both are small.
+                messages = consumer.consume(2_000, 0.1)
+                if messages:
+                    heard_at = time.monotonic()
+                elif time.monotonic() - heard_at > _PATIENCE_S:
                     raise RunFailed(f"The broker gives nothing of {topic}.")
                 for message in messages:
                     error = message.error()

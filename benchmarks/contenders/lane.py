@@ -10,10 +10,10 @@ import os
 from collections.abc import Iterable
 
 from benchmarks.codecs import workload_codec
-from benchmarks.contenders.told import Meter, told
+from benchmarks.contenders.told import Meter, mark_active, told
 from benchmarks.workload import FRESH, PARTITIONS, State, post
 from streamsync.embedded.server import free_port
-from streamsync.engine.app import build_app, run_worker
+from streamsync.engine.app import LaneApp, build_app, run_worker
 from streamsync.engine.lane import (
     LaneSpec,
     Output,
@@ -26,6 +26,7 @@ from streamsync.engine.lane import (
 )
 from streamsync.engine.partitioner import account_partition
 from streamsync.engine.rows import RowType
+from streamsync.engine.seat import SeatState
 
 BALANCE: RowType[State] = RowType("balance", 1, tuple[int, int, int, int])
 
@@ -48,6 +49,11 @@ def step(output: str, codec: str) -> Step:
 def no_dead_letters(_record: SourceRecord, poison: Poison) -> Iterable[Output]:
     """W has no bad records; one would make the run worthless."""
     raise poison
+
+
+def _active(app: LaneApp) -> int:
+    seats = list(app.lanes.by_name["workload"].seats.values())
+    return sum(1 for seat in seats if seat.state is SeatState.ACTIVE)
 
 
 def main() -> None:
@@ -74,6 +80,7 @@ def main() -> None:
         data_dir=options.work_dir,
         web_port=free_port(),
     )
+    mark_active(lambda: _active(app))
     profile = os.environ.get("BENCHMARK_PROFILE")
     if profile is None:
         run_worker(app, loglevel="WARN")

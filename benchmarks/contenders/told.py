@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import argparse
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+_LOOK_EVERY_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,21 @@ def told() -> Told:
 def mark(name: str) -> None:
     """Tell the measuring process that a moment has come."""
     print(f"MARK {name}", flush=True)
+
+
+def mark_active(active: Callable[[], int]) -> None:
+    """Watch, in a thread, how many partitions are at work here, and tell of every change."""
+
+    def watch() -> None:
+        told = 0
+        while True:
+            now = active()
+            if now != told:
+                told = now
+                mark(f"active {now}")
+            time.sleep(_LOOK_EVERY_S)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class Meter:

@@ -34,7 +34,7 @@ public final class KafkaStreamsPeer {
     streams.setStateListener(
         (now, before) -> {
           if (now == KafkaStreams.State.RUNNING) {
-            Meter.mark("ready");
+          Meter.mark("active 8");
           } else if (now == KafkaStreams.State.ERROR) {
             Runtime.getRuntime().halt(1);
           }
