@@ -6,7 +6,7 @@ RUN useradd --create-home --uid 10001 streamsync \
 WORKDIR /app
 
 # The same locked dependencies as `make`, in a layer of their own.
-COPY requirements.lock pyproject.toml README.md ./
+COPY requirements.lock pyproject.toml setup.py README.md ./
 RUN pip install --no-cache-dir --require-hashes -r requirements.lock
 
 COPY avro avro
@@ -14,7 +14,10 @@ COPY profiles profiles
 COPY streamsync streamsync
 COPY topology topology
 COPY examples examples
-RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable .
+# The compiler is there for the compiled codec only, and leaves with the layer.
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && pip install --no-cache-dir --no-deps --no-build-isolation --editable . \
+    && apt-get purge --yes --auto-remove gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 
 USER streamsync
 VOLUME /data

@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint test-unit test-simulation test-contract test-integration test-chaos \
-	test-deep lock compose-check clean
+	test-deep test-codec-deep lock compose-check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +29,20 @@ test-unit: $(VENV)/dev.stamp ## Unit and property tests, no broker
 test-simulation: $(VENV)/dev.stamp ## 200 seeds of a company's life with every fault, in memory
 	$(PYTEST) tests/simulation
 
-test-deep: $(VENV)/dev.stamp ## What takes hours: 10,000 seeds of the simulation
+test-deep: test-codec-deep ## What takes hours: 10,000 seeds of the simulation; codec sanitized
 	$(BIN)/python -m tests.simulation --seeds 10000
+
+# Python's own allocator would hide a read past the end of a value.
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	-fno-omit-frame-pointer -g -O1
+
+test-codec-deep: $(VENV)/dev.stamp ## The compiled codec under the address sanitizer (MUTATIONS=n)
+	rm -rf build/sanitized
+	CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" $(BIN)/python setup.py -q build \
+		--build-base build/sanitized --build-lib build/sanitized/lib
+	LD_PRELOAD="$$(cc -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
+		PYTHONMALLOC=malloc STREAMSYNC_FUZZ_MUTATIONS=$(or $(MUTATIONS),200000) \
+		$(BIN)/pytest -o "pythonpath=build/sanitized/lib ." -s tests/contract/test_codec_*.py
 
 test-contract: $(VENV)/dev.stamp ## Payloads, schemas, compatibility, adapter conformance
 	$(PYTEST) tests/contract
@@ -65,7 +77,11 @@ $(BIN)/python:
 		"Fedora's and Homebrew's Python bring it." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/runtime.stamp: $(BIN)/python requirements.lock pyproject.toml
+# The compiled codec is built from the schemas: new ones need a new installation.
+CODEC := setup.py $(wildcard avro/*.avsc) \
+	$(addprefix streamsync/contracts/,generate.py schemas.py wire.pxi)
+
+$(VENV)/runtime.stamp: $(BIN)/python requirements.lock pyproject.toml $(CODEC)
 	$(PIP) install --quiet --require-hashes -r requirements.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -c 'from streamsync.embedded.prerequisites import find_java; find_java()' \
