@@ -76,15 +76,9 @@ def demo(
     }
     from streamsync.demo.options import DemoOptions  # noqa: PLC0415
 
-    if (bootstrap_servers is None) != (schema_registry_url is None):
-        raise typer.BadParameter("give --bootstrap-servers and --schema-registry-url together")
     settings = _settings(data_dir, {name: port for name, port in ports.items() if port})
-    if bootstrap_servers is not None and schema_registry_url is not None:
-        existing = {
-            "bootstrap_servers": bootstrap_servers,
-            "schema_registry_url": schema_registry_url,
-        }
-        settings = settings.model_copy(update=existing)
+    existing = _existing(bootstrap_servers, schema_registry_url)
+    settings = settings.model_copy(update=existing)
     options = DemoOptions(
         settings=settings,
         company_dir=company.resolve(),
@@ -95,9 +89,17 @@ def demo(
         once=once,
         as_json=as_json,
         export_dir=export,
-        own_broker=bootstrap_servers is None,
+        own_broker=not existing,
     )
     raise typer.Exit(_run(options))
+
+
+def _existing(bootstrap_servers: str | None, schema_registry_url: str | None) -> dict[str, str]:
+    if bootstrap_servers is None and schema_registry_url is None:
+        return {}
+    if bootstrap_servers is None or schema_registry_url is None:
+        raise typer.BadParameter("give --bootstrap-servers and --schema-registry-url together")
+    return {"bootstrap_servers": bootstrap_servers, "schema_registry_url": schema_registry_url}
 
 
 def _settings(data_dir: Path | None, ports: dict[str, int]) -> Settings:
