@@ -234,14 +234,10 @@ def test_books_by_any_method_are_the_same_in_any_order_of_arrival(
     assert sum(moved(books, "deferred_revenue").values()) == 0
 
 
-@given(documents(), ZONES)
-def test_the_method_moves_revenue_in_time_and_creates_none(facts: list[Fact], zone: str) -> None:
-    alone = facts[:1]
-    totals = {
-        method: sum(
-            sum(moved(book(*alone, zone=zone, policy=policy), "revenue").values())
-            for policy in [spreading(method.basis, method.rounding)]
-        )
-        for method in METHODS
-    }
-    assert len(set(totals.values())) == 1
+@given(documents(), METHOD, ZONES)
+def test_the_method_moves_revenue_in_time_and_creates_none(
+    facts: list[Fact], method: Method, zone: str
+) -> None:
+    policy = spreading(method.basis, method.rounding)
+    earned = moved(book(facts[0], zone=zone, policy=policy), "revenue")
+    assert sum(earned.values()) == sum(moved(book(facts[0], zone=zone), "revenue").values())
