@@ -79,9 +79,13 @@ def _folder(name: str, made_from: Sequence[Path]) -> Path:
     digest = hashlib.sha256()
     for path in made_from:
         digest.update(path.read_bytes())
+    return cache() / f"benchmark-{name}-{digest.hexdigest()[:12]}"
+
+
+def cache() -> Path:
+    """The project's part of the user's cache."""
     told = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(told) if told else Path.home() / ".cache"
-    return base / "streamsync" / f"benchmark-{name}-{digest.hexdigest()[:12]}"
+    return (Path(told) if told else Path.home() / ".cache") / "streamsync"
 
 
 def _part(folder: Path) -> Path:

@@ -21,10 +21,14 @@ import fastavro
 
 KEYS = 50_000
 PARTITIONS = 8
+KINDS = ("INVOICE", "PAYMENT", "CREDIT_NOTE", "REFUND")
 
 Json = dict[str, Any]
 State = tuple[int, int, int, int]
 """Invoiced, paid, deferred, count."""
+Settled = tuple[State, str, int, int, int]
+"""State, journal, debit, credit, change of what is deferred."""
+Process = Callable[[State, bytes], tuple[State, bytes]]
 
 FRESH: State = (0, 0, 0, 0)
 STATE = struct.Struct("<qqqq")
@@ -40,7 +44,7 @@ EVENT_SCHEMA: Json = {
             "type": {
                 "type": "enum",
                 "name": "WorkloadKind",
-                "symbols": ["INVOICE", "PAYMENT", "CREDIT_NOTE", "REFUND"],
+                "symbols": list(KINDS),
             },
         },
         {"name": "subscription_id", "type": "string"},
@@ -101,30 +105,30 @@ def encode_posting(posting: Json) -> bytes:
     return body.getvalue()
 
 
-def post(state: State, event: Json) -> tuple[State, Json]:
-    """The business: the balance after an event, and its posting."""
+def settle(state: State, kind: str, amount: int, tax: int) -> Settled:
+    """The business: the balance after an event, and its posting's journal and amounts."""
     invoiced, paid, deferred, count = state
-    kind, amount = event["kind"], event["amount_minor"]
-    debit = credit = change = 0
     if kind == "INVOICE":
-        change = amount - event["tax_minor"]
-        invoiced += amount
-        deferred += change
-        debit, journal = amount, "SALES"
-    elif kind == "PAYMENT":
+        change = amount - tax
+        after = (invoiced + amount, paid, deferred + change, count + 1)
+        return after, "SALES", amount, 0, change
+    if kind == "PAYMENT":
         change = -min(deferred, amount)
-        paid += amount
-        deferred += change
-        credit, journal = amount, "BANK"
-    elif kind == "CREDIT_NOTE":
+        after = (invoiced, paid + amount, deferred + change, count + 1)
+        return after, "BANK", 0, amount, change
+    if kind == "CREDIT_NOTE":
         change = -min(deferred, amount)
-        invoiced -= amount
-        deferred += change
-        credit, journal = amount, "SALES"
-    else:
-        paid -= amount
-        debit, journal = amount, "BANK"
-    posting = {
+        after = (invoiced - amount, paid, deferred + change, count + 1)
+        return after, "SALES", 0, amount, change
+    return (invoiced, paid - amount, deferred, count + 1), "BANK", amount, 0, 0
+
+
+def post(state: State, event: Json) -> tuple[State, Json]:
+    """The balance after an event, and its posting, as dictionaries."""
+    after, journal, debit, credit, change = settle(
+        state, event["kind"], event["amount_minor"], event["tax_minor"]
+    )
+    return after, {
         "command_id": event["event_id"],
         "subscription_id": event["subscription_id"],
         "customer_id": event["customer_id"],
@@ -134,9 +138,14 @@ def post(state: State, event: Json) -> tuple[State, Json]:
         "credit_minor": credit,
         "deferred_minor": change,
         "posting_time": event["event_time"],
-        "seq": count + 1,
+        "seq": after[3],
     }
-    return (invoiced, paid, deferred, count + 1), posting
+
+
+def process(state: State, data: bytes) -> tuple[State, bytes]:
+    """An event's bytes to its posting's, by fastavro."""
+    after, posting = post(state, decode_event(data))
+    return after, encode_posting(posting)
 
 
 def events(count: int, keys: int = KEYS, seed: int = 7) -> Iterator[tuple[str, Json]]:
@@ -190,7 +199,3 @@ class Fold:
         """Process one event."""
         self._states[key], posting = post(self._states.get(key, FRESH), event)
         self.digest.add(encode_posting(posting))
-
-
-Decode = Callable[[bytes], Json]
-Encode = Callable[[Json], bytes]

@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from benchmarks import codecs, peers
@@ -65,12 +66,18 @@ def schemas() -> dict[str, str]:
     }
 
 
+def _lane(codec: str) -> Command:
+    if codec == codecs.COMPILED:
+        codecs.built()
+    return module("lane")
+
+
 def _ours() -> list[Contender]:
     return [
         Contender(
             f"lane-{codec}",
             f"streamsync lane, {codec} codec",
-            lambda: module("lane"),
+            partial(_lane, codec),
             {"codec": codec},
         )
         for codec in codecs.available()

@@ -9,9 +9,9 @@ import cProfile
 import os
 from collections.abc import Iterable
 
-from benchmarks.codecs import workload_codec
+from benchmarks.codecs import processing
 from benchmarks.contenders.told import Meter, mark_active, told
-from benchmarks.workload import FRESH, PARTITIONS, State, post
+from benchmarks.workload import FRESH, PARTITIONS, State
 from streamsync.embedded.server import free_port
 from streamsync.engine.app import LaneApp, build_app, run_worker
 from streamsync.engine.lane import (
@@ -33,15 +33,15 @@ BALANCE: RowType[State] = RowType("balance", 1, tuple[int, int, int, int])
 
 def step(output: str, codec: str) -> Step:
     """W as a step of a lane."""
-    decode, encode = workload_codec(codec)
+    process = processing(codec)
 
     def run(shard: Shard, record: SourceRecord) -> Iterable[Output]:
         if record.key is None or record.value is None:
             raise Poison("record_empty")
         key = record.key.decode()
-        state, posting = post(shard.get(BALANCE, key) or FRESH, decode(record.value))
+        state, posting = process(shard.get(BALANCE, key) or FRESH, record.value)
         shard.put(BALANCE, key, state)
-        return (Output(output, record.key, encode(posting)),)
+        return (Output(output, record.key, posting),)
 
     return run
 

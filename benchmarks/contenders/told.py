@@ -44,7 +44,8 @@ def told() -> Told:
 
 def mark(name: str) -> None:
     """Tell the measuring process that a moment has come."""
-    print(f"MARK {name}", flush=True)
+    # A line of its own: Faust leaves its greeting without an end.
+    print(f"\nMARK {name}", flush=True)
 
 
 def mark_active(active: Callable[[], int]) -> None:

@@ -81,6 +81,8 @@ public final class KafkaStreamsPeer {
     settings.put("main.consumer.max.poll.records", "4000");
     settings.put("main.consumer.max.partition.fetch.bytes", "4194304");
     settings.put("main.consumer.fetch.max.wait.ms", "50");
+    settings.put("main.consumer.session.timeout.ms", "6000");
+    settings.put("main.consumer.heartbeat.interval.ms", "2000");
     settings.put("consumer.auto.offset.reset", "earliest");
     return settings;
   }
