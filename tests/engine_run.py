@@ -27,6 +27,7 @@ import msgspec
 import rocksdict
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
+from streamsync.embedded.server import free_port
 from streamsync.engine.cluster import Catalog, Cluster
 from streamsync.engine.partitioner import account_partition
 from tests.engine_toy import expected, toy
@@ -65,13 +66,16 @@ class Worker:
     def log_path(self) -> Path:
         return self.data_dir.with_suffix(f".{self.web_port}.log")
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.web_port}"
+
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
 
     def get(self, path: str) -> tuple[int, Any]:
         try:
-            url = f"http://127.0.0.1:{self.web_port}{path}"
-            with urllib.request.urlopen(url, timeout=10) as answer:
+            with urllib.request.urlopen(self.url + path, timeout=10) as answer:  # noqa: S310
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             body = error.read()
@@ -82,11 +86,10 @@ class Worker:
     def active(self) -> set[tuple[str, int]]:
         _, body = self.get("/v1/partitions")
         rows = body["partitions"] if isinstance(body, dict) else []
-        mine = f"http://127.0.0.1:{self.web_port}"
         return {
             (row["lane"], row["partition"])
             for row in rows
-            if row["owner"] == mine and row["state"] == "active"
+            if row["owner"] == self.url and row["state"] == "active"
         }
 
     def wait_ready(self, count: int = 1) -> None:
@@ -118,7 +121,7 @@ def wait_until(
             raise AssertionError(f"the worker ended with {process.returncode}:\n{explain()}")
         if time.monotonic() > end:
             raise AssertionError(f"not within {timeout_s} s:\n{explain()}")
-        time.sleep(0.1)
+        time.sleep(0.25)
 
 
 def side_by_side(scenarios: Mapping[str, Callable[[], None]], at_once: int) -> dict[str, str]:
@@ -162,9 +165,9 @@ class Run:
                 worker.process.kill()
                 worker.process.wait()
 
-    def worker(self, name: str, web_port: int, kill_at: str | None = None) -> Worker:
+    def worker(self, name: str, kill_at: str | None = None) -> Worker:
         worker = Worker(
-            self.prefix, self.broker, self.folder / f"{self.prefix}-{name}", web_port,
+            self.prefix, self.broker, self.folder / f"{self.prefix}-{name}", free_port(),
             self.partitions, kill_at,
         )  # fmt: skip
         self._workers.append(worker)

@@ -17,7 +17,7 @@ BROKER_AWAY_S = 30.0
 
 def sleep_through_the_session(broker: str, folder: Path) -> None:
     with Run(broker, "engine-zombie", folder) as run:
-        sleeper, other = run.worker("sleeper", 39136), run.worker("other", 39137)
+        sleeper, other = run.worker("sleeper"), run.worker("other")
         wait_until(
             lambda: bool(sleeper.active()) and bool(other.active())
             and len(sleeper.active() | other.active()) == 9,
@@ -47,7 +47,7 @@ def take_the_broker_away(folder: Path) -> None:
         EmbeddedPlatform(folder / "platform", registry_port=None) as own_broker,
         Run(own_broker.bootstrap_servers, "engine-away", folder) as run,
     ):
-        worker = run.worker("w", 39138)
+        worker = run.worker("w")
         worker.wait_ready(9)
         run.feed(3_000, poison=1)
         own_broker.kafka.kill()

@@ -11,15 +11,13 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 
 import pytest
 
 from streamsync.engine.commit import CommitStep
 from tests.engine_run import READY_S, Run, side_by_side, wait_until
 
-SIDE_BY_SIDE = 7
-FIRST_PORT = 39122
+SIDE_BY_SIDE = 8
 
 
 @dataclass(frozen=True)
@@ -45,10 +43,10 @@ SCENARIOS = [
 ]
 
 
-def play(scenario: Scenario, broker: str, folder: Path, port: int) -> None:
+def play(scenario: Scenario, broker: str, folder: Path) -> None:
     with Run(broker, f"crash-{scenario}".lower(), folder) as run:
         run.feed(300, poison=1)
-        doomed = run.worker("w", port, kill_at=f"{scenario.lane}:{scenario.step.name}:"
+        doomed = run.worker("w", kill_at=f"{scenario.lane}:{scenario.step.name}:"
                             f"{scenario.after}")  # fmt: skip
         end = time.monotonic() + READY_S
         while doomed.process.poll() is None:
@@ -58,7 +56,7 @@ def play(scenario: Scenario, broker: str, folder: Path, port: int) -> None:
         assert doomed.process.returncode == -9, doomed.log()[-3_000:]
         if scenario.wipe:
             shutil.rmtree(doomed.data_dir)
-        worker = run.worker("w", port)
+        worker = run.worker("w")
         run.feed(100, poison=1)
         wait_until(lambda: len(worker.active()) == 9, READY_S, lambda: worker.log()[-3_000:])
         run.wait_settled(explain=lambda: worker.log()[-3_000:])
@@ -69,19 +67,9 @@ def play(scenario: Scenario, broker: str, folder: Path, port: int) -> None:
 @pytest.fixture(scope="module")
 def outcomes(broker: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("crash")
-    ports: SimpleQueue[int] = SimpleQueue()
-    for port in range(FIRST_PORT, FIRST_PORT + SIDE_BY_SIDE):
-        ports.put(port)
-
-    def on_a_free_port(scenario: Scenario) -> None:
-        port = ports.get()
-        try:
-            play(scenario, broker, folder, port)
-        finally:
-            ports.put(port)
-
     return side_by_side(
-        {str(scenario): partial(on_a_free_port, scenario) for scenario in SCENARIOS}, SIDE_BY_SIDE
+        {str(scenario): partial(play, scenario, broker, folder) for scenario in SCENARIOS},
+        SIDE_BY_SIDE,
     )
 
 

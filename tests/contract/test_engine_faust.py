@@ -31,7 +31,10 @@ HOOKS = [
     ),
     (consumer.Consumer, "on_partitions_revoked", ["self", "revoked"], "transport.py: step 14"),
     (driver.Consumer, "_new_consumer_thread", ["self"], "transport.py"),
-    (driver.AIOKafkaConsumerThread, "_create_worker_consumer", ["self", "transport"], "transport.py"),
+    (
+        driver.AIOKafkaConsumerThread, "_create_worker_consumer", ["self", "transport"],
+        "transport.py",
+    ),
     (driver.AIOKafkaConsumerThread, "_ensure_consumer", ["self"], "transport.py"),
     (driver.AIOKafkaConsumerThread, "seek_wait", ["self", "partitions"], "transport.py: step 7"),
     (rocksdb.Store, "_open_for_partition", ["self", "partition"], "store.py"),

@@ -30,7 +30,7 @@ def stopped(broker: str, tmp_path: Path) -> Iterator[tuple[Run, Worker]]:
     """A run with some history, and its stopped worker."""
     with Run(broker, "engine-disk", tmp_path) as run:
         run.feed(400, poison=1)
-        worker = run.worker("w", 39135)
+        worker = run.worker("w")
         worker.wait_ready(9)
         run.wait_settled(explain=lambda: worker.log()[-2_000:])
         assert worker.stop() == 0
@@ -51,7 +51,7 @@ def test_a_database_that_does_not_fit_is_rebuilt_and_an_unknown_row_stops_the_wo
     with database(worker, "ledger", 1) as rows:
         rows[TOPIC_ID] = b"of-another-cluster"
         rows[b"total|account-nobody"] = b"\x01\x05"
-    again = run.worker("w", 39135)
+    again = run.worker("w")
     again.wait_ready(9)
     run.feed(100)
     run.wait_settled(explain=lambda: again.log()[-2_000:])
@@ -64,7 +64,7 @@ def test_a_database_that_does_not_fit_is_rebuilt_and_an_unknown_row_stops_the_wo
             for key in [key for key in rows.keys() if key.startswith(b"total|")]:
                 rows[key] = b"\x09" + rows[key][1:]
     before = len(run.read(f"{run.prefix}.sums"))
-    newer = run.worker("w", 39135)
+    newer = run.worker("w")
     run.feed(20)
     ends(newer)
     assert "has version 9, this program reads 1" in newer.log()
@@ -74,5 +74,5 @@ def test_a_database_that_does_not_fit_is_rebuilt_and_an_unknown_row_stops_the_wo
     admin = AdminClient({"bootstrap.servers": run.broker})
     for future in admin.delete_topics([f"{run.prefix}.numbers"]).values():
         future.result(30)
-    ends(lost := run.worker("w", 39135))
+    ends(lost := run.worker("w"))
     assert "records were deleted before they were read, or the topic was recreated" in lost.log()

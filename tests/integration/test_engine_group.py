@@ -45,11 +45,11 @@ def test_a_worker_joins_and_leaves_and_any_worker_answers_for_all(
     broker: str, tmp_path: Path
 ) -> None:
     with Run(broker, "engine-group", tmp_path) as run:
-        first = run.worker("first", 39131)
+        first = run.worker("first")
         first.wait_ready(9)
         run.feed(500, poison=1)
         count_on_stock_topic(run, [b"a", b"b", b"a"])
-        second = run.worker("second", 39132)
+        second = run.worker("second")
         run.feed(300)
         wait_until(
             lambda: bool(second.active()) and len(first.active() | second.active()) == 9
@@ -61,7 +61,7 @@ def test_a_worker_joins_and_leaves_and_any_worker_answers_for_all(
         assert_views_answer_alike(run, [first, second])
         _, body = first.get("/v1/partitions")
         owners = {row["owner"] for row in body["partitions"] if row["state"] == "active"}
-        assert owners == {"http://127.0.0.1:39131", "http://127.0.0.1:39132"}
+        assert owners == {first.url, second.url}
         count_on_stock_topic(run, [b"a", b"b"])
 
         assert second.stop() == 0, second.log()[-3_000:]

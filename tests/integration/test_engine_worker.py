@@ -6,7 +6,7 @@ from pathlib import Path
 
 from streamsync.engine.driver import Driver
 from streamsync.engine.rows import RowType
-from tests.engine_run import Run
+from tests.engine_run import READY_S, Run, wait_until
 from tests.engine_toy import expected, toy
 
 TOTAL = RowType("total", 1, int)
@@ -18,7 +18,16 @@ def test_lanes_on_kafka_give_what_the_driver_gives_and_go_on_after_a_restart(
     with Run(broker, "engine-worker", tmp_path) as run:
         run.feed(1_500, poison=3)
         run.order(7)
-        worker = run.worker("a", 39121)
+        worker = run.worker("a")
+        statuses: set[int] = set()
+
+        def answered() -> bool:
+            statuses.add(worker.get("/v1/totals/account-1")[0])
+            return 200 in statuses
+
+        wait_until(answered, READY_S, worker.log)
+        assert statuses <= {0, 503, 404, 200}, "0: not listening yet; 404: no row yet"
+        assert 503 in statuses, "rows were shown, or missed, before they were recovered"
         worker.wait_ready(9)
         run.feed(500)
         run.wait_settled(explain=lambda: worker.log()[-3_000:])
@@ -26,7 +35,7 @@ def test_lanes_on_kafka_give_what_the_driver_gives_and_go_on_after_a_restart(
         assert worker.stop() == 0, worker.log()[-3_000:]
         run.check(worker.data_dir)
 
-        again = run.worker("a", 39121)
+        again = run.worker("a")
         run.feed(300, poison=1)
         again.wait_ready(9)
         run.wait_settled(explain=lambda: again.log()[-3_000:])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streamsync.engine import port as port_module
+from streamsync.engine.cluster import Catalog, Cluster
 from streamsync.engine.commit import Aborted, CommitError, CommitStep, Fenced, Unsettled, commit
 from streamsync.engine.lane import (
     LaneSpec,
@@ -21,7 +23,7 @@ from streamsync.engine.lane import (
     Topology,
 )
 from streamsync.engine.partitioner import account_partition
-from streamsync.engine.port import MARKER, KafkaPort, Marker, OutputTooLarge
+from streamsync.engine.port import MARKER, KafkaPort, LoopBackProducer, Marker, OutputTooLarge
 from streamsync.engine.seat import (
     FAILURES_MAX,
     CommitRefused,
@@ -116,13 +118,19 @@ class FakeDisk:
         self.written.append((partition, offset, marker))
 
 
-def port_over(producer: Any, disk: Any) -> KafkaPort:
-    catalog: Any = FakeCatalog()
-    none: Any = None
+def port_over(
+    producer: FakeProducer, disk: FakeDisk, touched: frozenset[tuple[str, int]] = frozenset()
+) -> KafkaPort:
     return KafkaPort(
-        topology=TOPOLOGY, catalog=catalog, producer=producer, loop_backs=none,
-        changelog="changelog", partition=0, disk=disk,
-    )  # fmt: skip
+        topology=TOPOLOGY,
+        catalog=cast(Catalog, FakeCatalog()),
+        producer=cast(Producer, producer),
+        loop_backs=LoopBackProducer(Cluster("127.0.0.1:1")),
+        changelog="changelog",
+        partition=0,
+        disk=disk,
+        touched=touched,
+    )
 
 
 def batch() -> Batch:
@@ -140,6 +148,23 @@ def test_a_commit_goes_through_all_steps_in_order_and_stores_what_the_broker_con
     assert producer.calls == ["begin", "produce", "produce", "produce", "flush", "commit"]
     assert producer.records[-1] == ("changelog", MARKER, 0)
     assert disk.written == [(0, 41, Marker(8, frozenset({("out", OUT_PARTITION)})))]
+
+
+def test_an_observer_is_told_what_was_committed_and_only_then() -> None:
+    told: list[tuple[list[int], list[Output]]] = []
+    lane = LaneSpec(
+        "echo", "in", echo, dead,
+        on_commit=lambda records, outputs: told.append(
+            ([record.offset for record in records], list(outputs))
+        ),
+    )  # fmt: skip
+    watched = dataclasses.replace(batch(), lane=lane)
+    with pytest.raises(Fenced):
+        broken = FakeProducer({"commit": [error(KafkaError._FENCED, fatal=True)]})
+        commit(watched, port_over(broken, FakeDisk()))
+    assert told == []
+    commit(watched, port_over(FakeProducer(), FakeDisk()))
+    assert told == [([5, 7], [Output("out", b"k", b"v"), Output("out", b"k", b"v")])]
 
 
 @pytest.mark.parametrize(
@@ -214,10 +239,7 @@ def test_an_output_that_no_broker_takes_stops_with_a_sentence() -> None:
 
 def test_a_marker_keeps_every_partition_that_was_ever_written_to() -> None:
     producer, disk = FakeProducer(), FakeDisk()
-    port = KafkaPort(
-        topology=TOPOLOGY, catalog=FakeCatalog(), producer=producer, loop_backs=None,
-        changelog="changelog", partition=0, disk=disk, touched=frozenset({("earlier", 7)}),
-    )  # type: ignore[arg-type]  # fmt: skip
+    port = port_over(producer, disk, frozenset({("earlier", 7)}))
     commit(batch(), port)
     assert disk.written[0][2].touched == {("earlier", 7), ("out", OUT_PARTITION)}
     assert Marker.decode(disk.written[0][2].encode()) == disk.written[0][2]
