@@ -24,6 +24,7 @@ from streamsync.engine.lane import (
 )
 from streamsync.engine.partitioner import account_partition
 from streamsync.engine.port import MARKER, KafkaPort, LoopBackProducer, Marker, OutputTooLarge
+from streamsync.engine.rows import RowType
 from streamsync.engine.seat import (
     FAILURES_MAX,
     CommitRefused,
@@ -148,6 +149,30 @@ def test_a_commit_goes_through_all_steps_in_order_and_stores_what_the_broker_con
     assert producer.calls == ["begin", "produce", "produce", "produce", "flush", "commit"]
     assert producer.records[-1] == ("changelog", MARKER, 0)
     assert disk.written == [(0, 41, Marker(8, frozenset({("out", OUT_PARTITION)})))]
+
+
+def test_a_poison_record_leaves_only_its_dead_letter_and_the_lane_goes_on() -> None:
+    row = RowType("row", 1, str)
+
+    def poisoned(shard: Shard, record: SourceRecord) -> Iterable[Output]:
+        shard.put(row, "a", record.value.decode() if record.value else "")
+        yield Output("out", record.key, record.value)
+        if record.value == b"bad":
+            raise Poison("not_good", "detail")
+
+    lane = LaneSpec("poisoned", "in", poisoned, dead)
+    work = PartitionWork(lane, LaneShard(0, MemoryRows()), 0)
+    work.apply(
+        SourceRecord("in", 0, offset, 1, b"k", value)
+        for offset, value in enumerate((b"1", b"bad", b"2", b"bad"))
+    )
+    found = work.batch()
+    assert found is not None
+    assert [(output.topic, output.value) for output, _ in found.outputs] == [
+        ("out", b"1"), ("dead", b"not_good"), ("out", b"2"), ("dead", b"not_good"),
+    ]  # fmt: skip
+    assert found.rows == [(b"row|a", row.encode("2"))]
+    assert (found.position, found.poison) == (4, 2)
 
 
 def test_an_observer_is_told_what_was_committed_and_only_then() -> None:
