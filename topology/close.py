@@ -41,10 +41,20 @@ def add_billing(turn: Turn, placed: Placed, before: DocumentRow, after: Mapping[
 
 def add_command(turn: Turn, command: PostingCommand) -> None:
     """Count a command: its control figure in its natural period, its debits where it posts."""
-    moved = control_amount(command.purpose, command.lines)
+    _count_command(turn, command, 1)
+
+
+def withdraw_command(turn: Turn, command: PostingCommand) -> None:
+    """A command that the ERP refused is wanted no more: it counts no more."""
+    _count_command(turn, command, -1)
+
+
+def _count_command(turn: Turn, command: PostingCommand, times: int) -> None:
+    moved = times * control_amount(command.purpose, command.lines)
     _add(turn, *_where(command, command.original_period), commands_minor=moved)
     where = _where(command, command.period)
-    _add(turn, *where, commands_debit_minor=command.totals.debit_minor, commands_count=1)
+    debit = times * command.totals.debit_minor
+    _add(turn, *where, commands_debit_minor=debit, commands_count=times)
     for line in command.lines:
         key = row_key(*where[:-1], line.role)
         known = turn.shard.get(ROLE_TOTAL, key) or RoleTotal(
@@ -55,7 +65,7 @@ def add_command(turn: Turn, command: PostingCommand) -> None:
             credit_minor=0,
         )
         side = "debit_minor" if line.side == "debit" else "credit_minor"
-        changed = replace(known, **{side: getattr(known, side) + line.amount_minor})
+        changed = replace(known, **{side: getattr(known, side) + times * line.amount_minor})
         turn.shard.put(ROLE_TOTAL, key, changed)
 
 

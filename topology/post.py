@@ -125,6 +125,13 @@ def _gone(row: PostingRow) -> Target | None:
             accepted.original_period,
             accepted.currency,
         )
+    elif row.refused_command is not None:
+        refused = row.refused_command
+        date, period, currency = (
+            refused.document_date,
+            refused.original_period,
+            refused.txn_currency,
+        )
     else:
         return None
     nothing = posting.content_hash((), "")
@@ -147,6 +154,8 @@ def _advance(
         if blocked != row.blocked:
             turn.shard.put(POSTING, where, msgspec.structs.replace(row, blocked=blocked))
         return
+    if row.refused_command is not None and target.content_hash != row.refused_hash:
+        row = _withdraw(turn, where, row, row.refused_command)
     held = row.accepted.content_hash if row.accepted else posting.content_hash((), "")
     if target.content_hash in (held, row.refused_hash):
         return
@@ -171,6 +180,17 @@ def _advance(
     turn.emit(topic, placed.account, command)
     turn.gauge("in_flight", 1)
     close.add_command(turn, command)
+
+
+def _withdraw(turn: Turn, where: str, row: PostingRow, refused: PostingCommand) -> PostingRow:
+    """The books no longer ask for what the ERP refused: it counts no more, and M02 is over."""
+    detail = "withdrawn: the books ask for something else now"
+    if report.resolved(turn, report.of_command(refused, "M02"), detail=detail):
+        close.add_difference(turn, refused, -refused.totals.debit_minor)
+    close.withdraw_command(turn, refused)
+    after = msgspec.structs.replace(row, refused_hash=None, refused_command=None)
+    turn.shard.put(POSTING, where, after)
+    return after
 
 
 def _command(

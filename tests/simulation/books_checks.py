@@ -39,9 +39,11 @@ def check_books(world: World) -> int:
     _revisions(world, commands)
     _frozen_choices(world, commands)
     _erp_holds_each_once(world, commands)
-    _balances(world, commands, rows, fresh)
-    _totals(world, commands, fresh)
-    _exceptions(world, commands, rows)
+    gone = _withdrawn(world, commands, rows)
+    standing = [one for one in commands if one.command_id not in gone]
+    _balances(standing, fresh)
+    _totals(world, standing, fresh)
+    _exceptions(world, commands, rows, gone)
     return len(commands)
 
 
@@ -145,27 +147,24 @@ def _erp_holds_each_once(world: World, commands: list[PostingCommand]) -> None:
         expect(not (booked and refused), "the ERP holds what it refused")
 
 
-def _balances(
-    world: World,
-    commands: list[PostingCommand],
-    rows: dict[str, PostingRow],
-    fresh: dict[str, object],
-) -> None:
-    """What the books ask for equals the recomputation.
+def _withdrawn(
+    world: World, commands: list[PostingCommand], rows: dict[str, PostingRow]
+) -> set[str]:
+    """Commands that the ERP refused and the books no longer ask for: they count no more."""
+    refused = [one for one in commands if world.erp.fate(one) == "reject"]
+    wanted = _entries(world) if refused else set()
+    return {
+        one.command_id
+        for one in refused
+        if one.revision < rows[one.idempotency_key].revision or _entry_of(one) not in wanted
+    }
 
-    That is every command but refused ones that a later revision replaced, or that the books don't
-    want any more: nothing is sent then, and the refusal stays for a person.
-    """
+
+def _balances(commands: list[PostingCommand], fresh: dict[str, object]) -> None:
+    """What the books ask for equals the recomputation."""
     found: Balances = {}
-    refused = [key for key, row in rows.items() if row.refused_hash is not None]
-    wanted_entries = _entries(world) if refused else set()
-    for key, made in _by_key(commands).items():
-        row = rows[key]
-        for one in made:
-            replaced = one.revision < row.revision and not _was_accepted(one, made)
-            dropped = key in refused and _entry_of(one) not in wanted_entries
-            if not replaced and not dropped:
-                _add(found, one)
+    for one in commands:
+        _add(found, one)
     wanted = {
         (line["entity"], line["role"]): line["debit_minor"] - line["credit_minor"]
         for line in fresh["trial_balance"]  # type: ignore[attr-defined]
@@ -188,10 +187,6 @@ def _entries(world: World) -> set[tuple[str, str, str]]:
 def _entry_of(command: PostingCommand) -> tuple[str, str, str]:
     # The document that told the fact; a refund's entry belongs to the invoice it refunds.
     return command.fact_id.split(":", 1)[1], command.purpose, command.original_period
-
-
-def _was_accepted(one: PostingCommand, made: list[PostingCommand]) -> bool:
-    return any(later.corrects_command_id == one.command_id for later in made)
 
 
 def _add(balances: Balances, command: PostingCommand) -> None:
@@ -252,7 +247,9 @@ def _last_books(world: World) -> list[Totals]:
     return last
 
 
-def _exceptions(world: World, commands: list[PostingCommand], rows: dict[str, PostingRow]) -> None:
+def _exceptions(
+    world: World, commands: list[PostingCommand], rows: dict[str, PostingRow], gone: set[str]
+) -> None:
     """Open is exactly what the ERP did and what was refused; gauges count the same."""
     wanted: Counter[tuple[str, str, int]] = Counter()
     may: set[tuple[str, str, int]] = set()
@@ -263,7 +260,7 @@ def _exceptions(world: World, commands: list[PostingCommand], rows: dict[str, Po
         if one.command_id in world.erp.silent:
             wanted["M01", *place] += 1
             continue
-        if fate == "reject":
+        if fate == "reject" and one.command_id not in gone:
             wanted["M02", *place] += 1
         if document is not None and document.altered_by:
             expect(document.altered_by == ALTERED_BY, "altered by something else")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamsync.core.records import PeriodStatus, PostingCommand
+from streamsync.core.records import PeriodStatus, PostingCommand, PostingConfirmation
 from tests.ledger_driver import Books, alters, rejects
 from tests.stripe_payloads import FEB_15, JAN_15, charge, credit_note, event, invoice, line, refund
 from topology.offline import accepts
@@ -220,6 +220,28 @@ def test_a_rejection_opens_m02_and_is_not_sent_again(books: Books) -> None:
     assert len(books.commands()) == 1
     (m02,) = [one for one in books.exceptions().values() if one.code == "M02"]
     assert (m02.state, m02.difference_minor, m02.owner) == ("detected", 3100, "finance")
+
+
+def test_a_refused_posting_that_the_books_no_longer_want_is_withdrawn(books: Books) -> None:
+    books.customer("cus_1")
+    books.webhook(issued())
+    books.tick("2026-02-01T12:00:00")
+
+    def answer(command: PostingCommand) -> PostingConfirmation:
+        release = command.purpose == "revenue_released"
+        return rejects(command) if release else accepts(command, f"doc-{command.command_id}")
+
+    books.run(answer)
+    assert books.open_codes() == ["M02"]
+    books.webhook(voided(JAN_16))
+    books.run()
+    books.tick("2026-02-02T12:00:00")
+    books.run()
+    assert books.open_codes() == []
+    totals = books.totals("acme-us")
+    assert totals.billing_agrees and totals.erp_agrees
+    released = [one for one in totals.lines if one.purpose == "revenue_released"]
+    assert [(one.commands_minor, one.open_difference_minor) for one in released] == [(0, 0)]
 
 
 def test_another_amount_opens_m04_with_the_signed_difference(books: Books) -> None:
