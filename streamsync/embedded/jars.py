@@ -22,6 +22,8 @@ from streamsync.embedded.problems import PlatformProblem
 
 POMS = Path(__file__).parent / "poms"
 _FETCH_WITHIN_S = 900
+# Debian's and Fedora's.
+_TRUST_STORES = (Path("/etc/ssl/certs/java/cacerts"), Path("/etc/pki/java/cacerts"))
 
 
 def cache_folder() -> Path:
@@ -64,10 +66,24 @@ def ensure_jars(java: Path, say: Callable[[str], None]) -> Path:
     return folder
 
 
-def _fetch(maven: Path, java: Path, into: Path) -> None:
+def maven_environment(java: Path) -> dict[str, str]:
+    """Maven is Java too: its own where the machine has one, else the wheel's.
+
+    The wheel's knows only the public authorities; a network with an authority of its own has put it
+    into the machine's store, so Maven is pointed there.
+    """
     environment = dict(os.environ)
-    # Maven is Java too: let it use the one that was found, wherever that came from.
-    environment.setdefault("JAVA_HOME", str(java.resolve().parents[1]))
+    if "JAVA_HOME" in environment or shutil.which("java"):
+        return environment
+    environment["JAVA_HOME"] = str(java.resolve().parents[1])
+    options = environment.get("MAVEN_OPTS", "")
+    store = next((one for one in _TRUST_STORES if one.is_file()), None)
+    if store is not None and "javax.net.ssl.trustStore" not in options:
+        environment["MAVEN_OPTS"] = f"{options} -Djavax.net.ssl.trustStore={store}".strip()
+    return environment
+
+
+def _fetch(maven: Path, java: Path, into: Path) -> None:
     # -U: an earlier failure that Maven remembers must not be final.
     command: list[str | Path] = [
         maven,
@@ -82,7 +98,7 @@ def _fetch(maven: Path, java: Path, into: Path) -> None:
     try:
         done = subprocess.run(  # noqa: S603 - fixed arguments
             [*command, "package"],
-            env=environment,
+            env=maven_environment(java),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

