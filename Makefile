@@ -8,7 +8,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint test-unit test-simulation test-contract test-integration test-chaos \
-	test-deep test-codec-deep lock compose-check clean
+	test-deep test-codec-deep bench-engine bench-path \
+	bench-latency bench-recovery lock compose-check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +56,18 @@ test-chaos: $(VENV)/dev.stamp ## kill -9 at every step, rebalance, broker restar
 
 compose-check: ## Validate docker-compose.yml with docker compose
 	docker compose config --quiet
+
+bench-engine: $(VENV)/dev.stamp ## Workload W on the engine and its peers (BENCH_ARGS=--quick)
+	$(BIN)/python -m benchmarks.engine $(BENCH_ARGS)
+
+bench-path: $(VENV)/dev.stamp ## The real topology, webhook topic to command
+	$(BIN)/python -m benchmarks.path $(BENCH_ARGS)
+
+bench-latency: $(VENV)/dev.stamp ## Webhook acknowledged to command visible, under an open-loop load
+	$(BIN)/python -m benchmarks.latency $(BENCH_ARGS)
+
+bench-recovery: $(VENV)/dev.stamp ## Back at work after a loss, and fail-over
+	$(BIN)/python -m benchmarks.recovery $(BENCH_ARGS)
 
 lock: ## Write the lock files anew (needs uv)
 	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 \
