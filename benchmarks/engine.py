@@ -117,7 +117,7 @@ def summarise(rounds: list[dict[str, Any]], order: list[Contender]) -> list[dict
 def tell(summary: list[dict[str, Any]], options: Options) -> None:
     """The table."""
     show(
-        f"Workload W, exactly-once, {options.events:,} events, median of {options.rounds} rounds",
+        f"Workload W, {options.events:,} events, median of {options.rounds} rounds",
         (
             "contender", "events", "events/s", "CPU-s/100k", "RSS MB",
             "× speed", "× CPU", "× memory of Kafka Streams",

@@ -25,11 +25,6 @@ class _Postings(codecs.Codec):
         return encode_posting(obj)
 
 
-def _recovery_of(app: faust.App) -> Any:
-    # The interface that Faust declares for its table manager leaves it out.
-    return cast(TableManager, app.tables).recovery
-
-
 def main() -> None:
     """Run until a signal."""
     options = told()
@@ -58,8 +53,13 @@ def main() -> None:
             await output.send(key=key, value=posting)
             meter.add(1)
 
-    # All partitions or none: its tables are ready together.
-    mark_active(lambda: PARTITIONS if _recovery_of(app).completed.is_set() else 0)
+    async def watch() -> None:
+        # Not earlier: asked before the app has started, it would be made without the app's loop.
+        recovery = cast(TableManager, app.tables).recovery
+        # All partitions or none: its tables are ready together.
+        mark_active(lambda: PARTITIONS if recovery.completed.is_set() else 0)
+
+    app.task(watch)
     app.finalize()
     app.Worker(loglevel="WARN", redirect_stdouts=False).execute_from_commandline()
 
