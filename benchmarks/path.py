@@ -70,9 +70,10 @@ class InMemory:
 
 def in_memory(contracts: Contracts, scenario: Scenario, profile: bool = False) -> InMemory:
     """Run the driver twice: once for its time, once with the codec's time taken apart."""
-    profiler = cProfile.Profile() if profile else None
-    driver, cpu_s = _drive(contracts, scenario, profiler)
-    if profiler is not None:
+    driver, cpu_s = _drive(contracts, scenario, None)
+    if profile:
+        profiler = cProfile.Profile()
+        _drive(contracts, scenario, profiler)
         say("\nWhere the steps spend their time, in memory (profiled, so slower):")
         pstats.Stats(profiler).sort_stats("tottime").print_stats(_PROFILED_LINES)
     timed = TimedContracts(contracts)
@@ -129,8 +130,8 @@ def run_one(folder: Path, name: str, options: Options, workers: int) -> dict[str
         starts = [worker.sample() for worker in at.workers]
         began = time.monotonic()
         at.broker.fill(topics.BILLING_WEBHOOKS, ((one.key, one.value) for one in scenario.webhooks))
-        ended = at.settle(Counter(webhooks=count))
-        ends = [worker.sample() for worker in at.workers]
+        last = at.settle(Counter(webhooks=count))
+        ended, ends = last.at_s, last.workers
         records = at.lane_records() - before
         cpu_s = sum(end.cpu_since(start) for start, end in zip(starts, ends, strict=True))
         alone = in_memory(at.contracts, scenario, options.profile and workers == 1)
