@@ -23,6 +23,7 @@ from streamsync.engine.port import produce
 log = logging.getLogger(__name__)
 
 _CALL_TIMEOUT_S = 5.0
+_POLL_S = 0.2  # the client waits that long for a full batch
 _LOOK_BACK = 200
 
 
@@ -95,7 +96,7 @@ def last_number(spec: ClockSpec, cluster: Cluster, app_id: str) -> int:
             found = 0
             reading = True
             while reading:
-                for message in consumer.consume(_LOOK_BACK, _CALL_TIMEOUT_S):
+                for message in consumer.consume(_LOOK_BACK, _POLL_S):
                     error = message.error()
                     if error is not None:
                         if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001

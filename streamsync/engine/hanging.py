@@ -38,7 +38,7 @@ from streamsync.engine.port import MARKER, Marker
 
 log = logging.getLogger(__name__)
 
-_CALL_TIMEOUT_S = 5.0
+_POLL_S = 0.2  # the client waits that long for a full batch
 _END_TIMEOUT_S = 30.0
 
 PartitionOf = tuple[str, int]
@@ -77,7 +77,7 @@ def last_marker(cluster: Cluster, changelog: PartitionOf, start: int) -> tuple[i
         consumer.assign([TopicPartition(*changelog, start)])
         found = None
         while True:
-            for message in consumer.consume(1_000, _CALL_TIMEOUT_S):
+            for message in consumer.consume(1_000, _POLL_S):
                 error = message.error()
                 if error is None:
                     if message.key() == MARKER:
