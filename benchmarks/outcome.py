@@ -117,14 +117,12 @@ def machine() -> dict[str, Any]:
 
 def medians(rounds: Sequence[Figures]) -> dict[str, Any]:
     """The median of every number over the rounds; of texts the first."""
-    return {
-        name: (
-            statistics.median([one[name] for one in rounds if one.get(name) is not None])
-            if isinstance(value, int | float)
-            else value
-        )
-        for name, value in rounds[0].items()
-    }
+    return {name: _median([one.get(name) for one in rounds]) for name in rounds[0]}
+
+
+def _median(values: Sequence[Any]) -> Any:
+    numbers = [value for value in values if isinstance(value, int | float)]
+    return statistics.median(numbers) if numbers else values[0]
 
 
 def save(

@@ -32,6 +32,7 @@ LANE = "lane"
 PLAIN_FAUST = "plain-faust"
 _WITHIN_S = 900.0
 _FORGOTTEN_S = 8.0
+_DIFFERENCE_MIN_S = 0.3
 _ALL = f"active {PARTITIONS}"
 _HALF = f"active {PARTITIONS // 2}"
 _LABELS = {
@@ -123,7 +124,8 @@ def recover_one(state: State) -> dict[str, Any]:
         "rows": state.rows,
         "with_disk_s": kept,
         "without_disk_s": wiped,
-        "rows_per_s": state.rows / max(wiped - kept, 0.001),
+        # With few rows the difference is noise, and a rate would mean nothing.
+        "rows_per_s": state.rows / (wiped - kept) if wiped - kept > _DIFFERENCE_MIN_S else None,
     }
 
 
@@ -197,8 +199,9 @@ def _run(options: Options) -> None:
                 for one in _round(broker, Path(name), filled, options):
                     rounds.append({"round": number, **one})
                     say(
-                        f"round {number}: {_LABELS[one['contender']]}: {one['rows_per_s']:,.0f} "
-                        f"rows/s, {one['without_disk_s']:.1f} s to work without its disk"
+                        f"round {number}: {_LABELS[one['contender']]}: {one['rows']:,} rows, "
+                        f"{one['without_disk_s']:.1f} s to work without its disk, "
+                        f"{one['with_disk_s']:.1f} s with it"
                     )
     summary = [medians([one for one in rounds if one["contender"] == name]) for name in names]
     _tell(summary, options)
