@@ -112,14 +112,8 @@ def _traits(
 ) -> dict[str, str | None]:
     """What entity rules may look at; the CRM's word goes before the billing system's."""
     snapshot = next((fact.customer for fact in facts if fact.customer is not None), None)
-    country = None
-    for country in (
-        known.crm.country if known.crm else None,
-        known.profile.country if known.profile else None,
-        snapshot.country if snapshot else None,
-    ):
-        if country:
-            break
+    told = (known.crm, known.profile, snapshot)
+    country = next((one.country for one in told if one is not None and one.country), None)
     products = [
         line.product
         for fact in facts

@@ -8,7 +8,6 @@ exception, and one that comes back reopens.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from streamsync.core.facts import BillingEvent
@@ -131,13 +130,6 @@ def of_source(turn: Turn, event: BillingEvent, reason: str, detail: str) -> None
         rule=f"{event.source}:{event.source_event_type}",
         detail=detail,
     )
-
-
-def open_ones(turn: Turn, account: str) -> Iterator[ExceptionRecord]:
-    """Open exceptions of an account."""
-    for _, record in turn.shard.scan(EXCEPTION, row_key(account, "")):
-        if record.state == "detected":
-            yield record
 
 
 def key_of(subject: Subject) -> str:

@@ -9,12 +9,12 @@ booked when the ERP's clock passes its time; the clock is set from outside, or i
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from streamsync.erp.database import open_database, transaction
 from streamsync.erp.simulated.document import (
     Chart,
     Document,
@@ -56,26 +56,12 @@ class Ledger:
     def __init__(self, path: Path, faults: Faults, wall_ms: Callable[[], int]) -> None:
         self._faults = faults
         self._wall_ms = wall_ms
-        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db = open_database(path, SCHEMA)
         self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.execute("PRAGMA foreign_keys = ON")
-        self._db.executescript(SCHEMA)
 
     def close(self) -> None:
         """Close the database file."""
         self._db.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def _rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
         return self._db.execute(sql, values).fetchall()
@@ -109,7 +95,7 @@ class Ledger:
 
     def load_chart(self, chart: Chart) -> None:
         """Add entities and accounts; what is there stays."""
-        with self._transaction():
+        with transaction(self._db):
             for entity in chart.entities:
                 self._db.execute(
                     "INSERT INTO entities (id, functional_currency) VALUES (?, ?) "
@@ -160,7 +146,7 @@ class Ledger:
             self.now_ms(),
         )
         for row in due:
-            with self._transaction():
+            with transaction(self._db):
                 self._book(row["id"], row["entity"])
                 self._db.execute(
                     "UPDATE faults SET booked_debit_minor = command_debit_minor "
@@ -197,7 +183,7 @@ class Ledger:
         refused = first_refusal(document, self)
         if refused is not None:
             return Answer("rejected", key, refusal=refused)
-        with self._transaction():
+        with transaction(self._db):
             return self._post_new(document, self._faults.of(key))
 
     def _post_new(self, document: Document, fault: Kind | None) -> Answer:
