@@ -8,11 +8,13 @@ convert. Null is no value anywhere. Keys given twice are reported, not silently 
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
+from ruamel.yaml.events import AliasEvent, NodeEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
@@ -109,7 +111,12 @@ def read_yaml(path: Path, name: str) -> YamlFile:
 def _compose(file: YamlFile, source: str) -> None:
     line = column = 1
     try:
-        node = YAML(typ="safe", pure=True).compose(source)
+        with warnings.catch_warnings():
+            # Allowed by YAML, but an alias would then mean whichever value stands nearer.
+            warnings.simplefilter("error", ReusedAnchorWarning)
+            node = YAML(typ="safe", pure=True).compose(source)
+    except ReusedAnchorWarning:
+        line, column, text = _reused_anchor(source)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         if mark is not None:
@@ -130,3 +137,17 @@ def _compose(file: YamlFile, source: str) -> None:
             file.value = file.plain(node)
         return
     file.problems.append(Problem(file.name, line, column, "yaml_syntax", text))
+
+
+def _reused_anchor(source: str) -> tuple[int, int, str]:
+    """Line, column and message of the first anchor that is given twice in a source that has one."""
+    first: dict[str, int] = {}
+    for event in YAML(typ="safe", pure=True).parse(source):
+        if not isinstance(event, NodeEvent) or isinstance(event, AliasEvent) or not event.anchor:
+            continue
+        mark = event.start_mark
+        if event.anchor in first:
+            text = f'The anchor "{event.anchor}" is already given on line {first[event.anchor]}: '
+            return mark.line + 1, mark.column + 1, text + "give this one another name."
+        first[event.anchor] = mark.line + 1
+    raise ValueError("No anchor is given twice.")

@@ -54,6 +54,15 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
             f"but got '{{'. {SYNTAX}"
         ],
     ),
+    "an anchor given twice": (
+        "entities.yaml",
+        "    country: JP",
+        "    country: &here JP\n    name: &here Acme",
+        [
+            'entities.yaml:17:11: yaml_syntax: The anchor "here" is already given on line 16: give '
+            "this one another name."
+        ],
+    ),
     "yaml syntax: a tab": (
         "entities.yaml",
         "    country: JP",
