@@ -27,7 +27,9 @@ def journal(
     events: Annotated[list[Path], typer.Argument(help="Payload files: .json or .jsonl.")],
     company: Annotated[Path, typer.Option(help="Company folder.")],
     source: Annotated[str, typer.Option(help="Billing system that made the events.")] = "stripe",
-    output: Annotated[str, typer.Option("--format", help="table, jsonl or hledger.")] = "table",
+    output: Annotated[
+        str, typer.Option("--format", help="table, jsonl, hledger or beancount.")
+    ] = "table",
     through: Annotated[
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="Make releases up to this day."),
@@ -61,8 +63,10 @@ def journal(
     from streamsync.sources.files import FilesInvalid, read_payload_files  # noqa: PLC0415
     from topology import offline  # noqa: PLC0415
 
-    if output not in ("table", "jsonl", "hledger"):
-        raise typer.BadParameter(f"{output!r} is no format: use table, jsonl or hledger.")
+    if output not in ("table", "jsonl", "hledger", "beancount"):
+        raise typer.BadParameter(
+            f"{output!r} is no format: use table, jsonl, hledger or beancount."
+        )
     if source not in SOURCES:
         raise typer.BadParameter(f"{source!r} is no source: use {', '.join(sorted(SOURCES))}.")
     try:
@@ -96,8 +100,7 @@ def _print(made: offline.Journal, output: str) -> None:
 
         Console().print(render.table(made.commands))
     else:
-        lines = render.jsonl if output == "jsonl" else render.hledger
-        for line in lines(made.commands):
+        for line in render.TEXTS[output](made.commands):
             typer.echo(line)
     for place, row in made.unposted:
         told = {

@@ -6,16 +6,12 @@ import csv
 import io
 import shutil
 import subprocess
-from datetime import date
+from calendar import monthrange
 from decimal import Decimal
 
 import pytest
 
-from streamsync.core.money import exponent
-from streamsync.governance import load_company
-from streamsync.simulator import customers, simulate
-from tests.ledger_driver import ACME
-from topology.offline import Journal, journal
+from tests.contract.checked_journal import balances, made
 from topology.render import hledger
 
 pytestmark = pytest.mark.skipif(
@@ -24,28 +20,36 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def made() -> Journal:
-    payloads = [(f"event {place}", one.body) for place, one in enumerate(simulate(4))]
-    return journal(
-        load_company(ACME), customers(4), payloads, source="stripe", through=date(2026, 6, 30)
-    )
-
-
 def ask(text: str, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["hledger", "-f", "-", *words], input=text, capture_output=True, text=True, check=False
     )
 
 
-def test_every_strict_check_passes(made: Journal) -> None:
-    text = "\n".join(hledger(made.commands)) + "\n"
-    told = ask(text, "check", "--strict", "ordereddates", "accounts", "commodities")
+def exported() -> list[str]:
+    return list(hledger(made().commands))
+
+
+def month_end(month: str) -> str:
+    return f"{month}-{monthrange(int(month[:4]), int(month[5:]))[1]}"
+
+
+def asserted(month: str, lines: dict[tuple[str, str, str], Decimal]) -> list[str]:
+    """A transaction that moves nothing and asserts balances, those of all accounts of a role."""
+    told = [
+        f"    {entity}:{role}  {currency} 0 =* {currency} {amount}"
+        for (entity, role, currency), amount in sorted(lines.items())
+    ]
+    return ["", f"{month_end(month)} the oracle's balances", *told]
+
+
+def test_every_strict_check_passes() -> None:
+    told = ask("\n".join(exported()) + "\n", "check", "--strict", "ordereddates")
     assert told.returncode == 0, told.stderr
 
 
-def test_one_changed_cent_is_refused(made: Journal) -> None:
-    lines = list(hledger(made.commands))
+def test_one_changed_cent_is_refused() -> None:
+    lines = exported()
     place = next(at for at, one in enumerate(lines) if one.startswith("    ") and "USD" in one)
     head, amount = lines[place].rsplit(" ", 1)
     lines[place] = f"{head} {Decimal(amount) + Decimal('0.01')}"
@@ -54,16 +58,36 @@ def test_one_changed_cent_is_refused(made: Journal) -> None:
     assert "balance" in told.stderr
 
 
-def test_it_computes_the_balances_that_we_do(made: Journal) -> None:
+def test_a_balanced_change_is_refused_by_the_balance_at_the_months_end() -> None:
+    lines = exported()
+    place = next(at for at, one in enumerate(lines) if one.startswith("    ") and "USD" in one)
+    lines.insert(place, "    acme-us:clearing:1150  USD 0.01")
+    lines.insert(place, "    acme-us:bad_debt:6100  USD -0.01")
+    told = ask("\n".join(lines) + "\n", "check", "--strict")
+    assert told.returncode != 0
+    assert "assertion" in told.stderr
+
+
+def test_it_finds_the_oracles_balances_at_every_months_end() -> None:
+    lines = exported()
+    declared = {f"account {where[0]}:{where[1]}" for end in balances().values() for where in end}
+    added = [text for month, end in balances().items() for text in asserted(month, end)]
+    told = ask("\n".join([*sorted(declared), *lines, *added]) + "\n", "check", "--strict")
+    assert told.returncode == 0, told.stderr
+    month = min(balances())
+    end = balances()[month]
+    wrong = dict(end) | {min(end): end[min(end)] + 1}
+    told = ask("\n".join([*sorted(declared), *lines, *asserted(month, wrong)]), "check", "--strict")
+    assert told.returncode != 0
+
+
+def test_it_computes_the_balances_that_the_oracle_does() -> None:
     ours: dict[str, Decimal] = {}
-    for command in made.commands:
-        for line in command.lines:
-            name = f"{command.entity}:{line.role}:{line.account}"
-            sign = 1 if line.side == "debit" else -1
-            amount = Decimal(sign * line.amount_minor).scaleb(-exponent(command.txn_currency))
-            ours[name] = ours.get(name, Decimal(0)) + amount
-    text = "\n".join(hledger(made.commands)) + "\n"
-    told = ask(text, "balance", "--flat", "--no-total", "-O", "csv")
+    for (entity, role, _), amount in balances()[max(balances())].items():
+        ours[f"{entity}:{role}"] = ours.get(f"{entity}:{role}", Decimal(0)) + amount
+    told = ask(
+        "\n".join(exported()) + "\n", "balance", "--flat", "--depth=2", "--no-total", "-O", "csv"
+    )
     rows = list(csv.reader(io.StringIO(told.stdout)))[1:]
     theirs = {name: Decimal(amount.split(" ", 1)[1].replace(",", "")) for name, amount in rows}
     assert theirs == {name: amount for name, amount in ours.items() if amount}
