@@ -65,7 +65,7 @@ def billing_amount(fact: Fact) -> tuple[str, int] | None:
 
     Void, loss and a refund that only a cumulative figure tells need the whole document.
     """
-    if fact.invoice is not None:
+    if fact.kind == "invoice_issued" and fact.invoice is not None:
         return fact.kind, signed_total(fact.invoice)
     if fact.payment is not None:
         return fact.kind, fact.payment.amount_minor + fact.payment.from_balance_minor
@@ -86,7 +86,8 @@ def billing_amounts(
     """
     told = in_order(facts)
     refunds = refund_amounts(told)
-    left = sum(signed_total(fact.invoice) for fact in told if fact.invoice is not None)
+    issues = (fact.invoice for fact in told if fact.kind == "invoice_issued")
+    left = sum(signed_total(issued) for issued in issues if issued is not None)
     found: list[tuple[str, str, int, str, int]] = []
     for fact in told:
         if fact.fact_id in without:

@@ -292,23 +292,29 @@ def refund_amounts(facts: Sequence[Fact]) -> Mapping[str, int]:
     A payload that lists no refunds tells only a cumulative figure: its amount is the difference to
     the highest lower figure known for the charge; listed refunds up to the same figure explain it.
     """
-    refunds = {fact.fact_id: fact.refund for fact in facts if fact.refund is not None}
+    refunds = {
+        fact.fact_id: fact.refund
+        for fact in facts
+        if fact.kind == "refunded" and fact.refund is not None
+    }
     amounts: dict[str, int] = {}
     for fact_id, refund in refunds.items():
         if refund.amount_minor is not None:
             amounts[fact_id] = refund.amount_minor
             continue
+        cumulative = refund.cumulative_minor or 0
         known = [
             other.cumulative_minor
             for other in refunds.values()
             if other.charge == refund.charge
+            and other.cumulative_minor is not None
             and (
-                other.cumulative_minor < refund.cumulative_minor
-                or other.cumulative_minor == refund.cumulative_minor
+                other.cumulative_minor < cumulative
+                or other.cumulative_minor == cumulative
                 and other.amount_minor is not None
             )
         ]
-        amounts[fact_id] = refund.cumulative_minor - max(known, default=0)
+        amounts[fact_id] = cumulative - max(known, default=0)
     return amounts
 
 

@@ -44,35 +44,128 @@ class InvoiceLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invoice:
-    """An invoice as it was finalised."""
+    """An invoice as it was finalised, or as it stood when it was paid."""
 
     number: str | None = None
     direction: str
     total_minor: int
     tax_minor: int
+    amount_due_minor: int | None = None
     collection: str
+    due_at_ms: int | None = None
+    starting_balance_minor: int | None = None
+    ending_balance_minor: int | None = None
     lines: tuple[InvoiceLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BalanceFee:
+    """One fee inside a balance transaction."""
+
+    kind: str
+    direction: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalanceTransaction:
+    """How one movement changed the processor's balance, in the currency of settlement."""
+
+    balance_transaction_id: str
+    kind: str
+    direction: str
+    amount_minor: int
+    fee_minor: int
+    fee_direction: str
+    net_minor: int
+    net_direction: str
+    currency: str
+    exchange_rate: str | None = None
+    fees: tuple[BalanceFee, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """Money that a processor took from a customer's means of payment."""
+
+    charge: str
+    processor: str
+    payment_intent: str | None = None
+    amount_minor: int
+    destination: bool
+    application_fee_minor: int | None = None
+    balance: BalanceTransaction | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """A payment that settles a document."""
+    """Money that settles a document, or part of it. `amount_minor` is cumulative for the whole
+    document unless `part` is true.
+    """
 
     amount_minor: int
     from_balance_minor: int
+    overpaid_minor: int = 0
     out_of_band: bool
+    part: bool = False
     processor: str
     gateway_reference: str | None = None
+    payment_intent: str | None = None
+    collection: str | None = None
+    charge: Charge | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
-    """Money given back for a charge."""
+    """Money given back for a charge, or that came back because a refund failed."""
 
     refund_id: str | None = None
     charge: str
+    payment_intent: str | None = None
     amount_minor: int | None = None
-    cumulative_minor: int
+    cumulative_minor: int | None = None
+    status: str | None = None
+    balance: BalanceTransaction | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispute:
+    """A customer's objection to a charge. `movements`: the withdrawals, the returns or, for the
+    other kinds, all of them; empty when the payload holds none.
+    """
+
+    dispute_id: str
+    charge: str
+    payment_intent: str | None = None
+    amount_minor: int
+    status: str
+    outcome: str | None = None
+    reason: str | None = None
+    movements: tuple[BalanceTransaction, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payout:
+    """Money moved between the processor's balance and a bank account."""
+
+    payout_id: str
+    processor: str
+    direction: str
+    amount_minor: int
+    arrival_at_ms: int | None = None
+    failure_code: str | None = None
+    balance: BalanceTransaction | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """Where the collection of a document stands after an event."""
+
+    attempts: int | None = None
+    next_attempt_at_ms: int | None = None
+    due_at_ms: int | None = None
+    remaining_minor: int | None = None
+    overdue: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +208,7 @@ class SubscriptionState:
     quantity: int | None = None
     period_from_ms: int | None = None
     period_to_ms: int | None = None
+    cancel_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +226,12 @@ class Fact:
     occurred_at_ms: int
     invoice: Invoice | None = None
     payment: Payment | None = None
+    charge: Charge | None = None
     refund: Refund | None = None
     credit_note: CreditNote | None = None
+    dispute: Dispute | None = None
+    payout: Payout | None = None
+    collection: Collection | None = None
     customer: CustomerProfile | None = None
     subscription_state: SubscriptionState | None = None
 

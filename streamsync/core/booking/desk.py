@@ -1,0 +1,122 @@
+"""The desk: where the entries of one document are collected while its facts are booked in order.
+
+Problem: every family of facts books by templates of the policy of its own day, waits or is refused
+by the same rules, and takes from the one document. How: a `Desk` holds the document as it stands
+and what came out so far; booking functions take it and a fact, post through it, and raise `Stopped`
+for a fact that waits or breaks a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from streamsync.core.books import Entry, NoEntry, Refused, Waiting
+from streamsync.core.calendar import local_date, period_of
+from streamsync.core.company import Policy
+from streamsync.core.document import Issued, Taken
+from streamsync.core.facts import CreditNote, Fact
+from streamsync.core.template import Amounts, fill
+
+PolicyAt = Callable[[str], Policy | None]
+"""The policy in force for the document's entity on an ISO date."""
+
+
+class Stopped(Exception):
+    """A fact waits (`refused` False) or is refused."""
+
+    def __init__(self, reason: str, detail: str, *, refused: bool) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+        self.refused = refused
+
+
+def incomplete(fact: Fact) -> Stopped:
+    """A fact that comes without what its kind needs."""
+    return Stopped("fact_incomplete", f"{fact.kind} without its figures", refused=True)
+
+
+@dataclass(slots=True)
+class Desk:
+    """The document, its facts, and what they made so far."""
+
+    policy_at: PolicyAt
+    zone: str
+    # Each fact once, by business time.
+    facts: Sequence[Fact] = ()
+    # By refund fact: its own amount, and the credit note that it settles.
+    refund_amounts: Mapping[str, int] = field(default_factory=dict)
+    refund_notes: Mapping[str, CreditNote] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
+    no_entry: list[NoEntry] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    # The document as it stands after the facts booked so far; None: its issue is not booked.
+    document: Issued | None = None
+    # Why facts that need the issue wait, when they do.
+    not_issued: tuple[str, str] = ("invoice_not_issued", "the invoice's issue has not been seen")
+    refunded_minor: int = 0
+    refunded_tax_minor: int = 0
+
+    def issued(self) -> Issued:
+        """The document, or its facts wait for it."""
+        if self.document is None:
+            raise Stopped(*self.not_issued, refused=False)
+        return self.document
+
+    def day_of(self, fact: Fact) -> date:
+        """The accounting date of a fact, in the entity's time zone."""
+        return local_date(fact.occurred_at_ms, self.zone)
+
+    def template_policy(self, on: date, journal: str) -> Policy:
+        """The policy of a day, if it has such a journal."""
+        policy = self.policy_at(on.isoformat())
+        if policy is None:
+            detail = f"no accounting policy is in force on {on.isoformat()}"
+            raise Stopped("policy_not_found", detail, refused=False)
+        if journal not in policy.journals:
+            detail = f"policy {policy.id} {policy.version} has no journal {journal}"
+            raise Stopped("policy_not_found", detail, refused=False)
+        return policy
+
+    def nothing(self, fact: Fact, reason: str) -> None:
+        """The fact is understood and books nothing."""
+        self.no_entry.append(NoEntry(fact.fact_id, reason))
+
+    def stop(self, fact: Fact, why: Stopped) -> None:
+        """The fact waits or is refused; the others go on."""
+        if why.refused:
+            self.refused.append(Refused(fact.fact_id, why.reason, why.detail))
+            return
+        self.waiting.append(Waiting(fact.fact_id, why.reason, why.detail))
+        if fact.kind == "invoice_issued":
+            self.not_issued = (why.reason, f"the invoice itself waits: {why.detail}")
+
+    def post(
+        self, fact: Fact, journal: str, amounts: Amounts, reference: str | None = None
+    ) -> None:
+        """One entry of a fact at its own date, unless all its amounts are zero."""
+        if not any(part.amount_minor for parts in amounts.values() for part in parts):
+            self.nothing(fact, "amount_zero")
+            return
+        on = self.day_of(fact)
+        lines = fill(self.template_policy(on, journal).journals[journal], amounts)
+        self.entries.append(
+            Entry(
+                fact.fact_id,
+                fact.kind,
+                "",
+                period_of(on),
+                on,
+                fact.currency or "",
+                lines,
+                reference,
+            )
+        )
+
+
+def taken_amounts(taken: Taken) -> Amounts:
+    """What a reduction took, by the names that templates use."""
+    return {"released": taken.released, "unreleased": taken.unreleased, "tax": taken.tax}
