@@ -165,7 +165,9 @@ def posting_command() -> PostingCommand:
         period_basis="natural",
         txn_currency="EUR",
         functional_currency="EUR",
-        fx=ForeignExchange(rate="1", rate_type="spot", date="2026-01-15", source="identity"),
+        fx=ForeignExchange(
+            rate="1", rate_type="spot", date="2026-01-15", source="identity", rate_id="identity"
+        ),
         lines=lines,
         totals=_TOTALS,
         mapping=MappingVersion(ruleset="acme", version=7, rule_ids=("r-1", "r-2", "r-3")),

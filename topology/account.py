@@ -17,9 +17,9 @@ from streamsync.core.calendar import day_end_ms, local_date, period_of
 from streamsync.core.closing import billing_amounts, control_amount
 from streamsync.core.facts import Fact
 from streamsync.core.journal import Books, Entry, book_document, books_nothing
-from topology import aggregate, close, post, report
+from topology import aggregate, close, post, report, waiting
 from topology.enrich import Missing, Placed, place
-from topology.rows import DOCUMENT, DUE, FACT, WAIT, DocumentRow, DueRow, FactRow, WaitRow, row_key
+from topology.rows import DOCUMENT, DUE, FACT, WAIT, DocumentRow, DueRow, FactRow, row_key
 from topology.turn import Turn
 
 Status = tuple[str, str | None, str]
@@ -37,9 +37,10 @@ def book(turn: Turn, account: str, document: str) -> None:
     found = place(turn, account, document, row, facts)
     if isinstance(found, Missing):
         statuses = {fact.fact_id: _status_without_place(fact, found) for fact in facts}
+        missing: dict[str, Missing] = {}
     else:
-        statuses = _book_placed(turn, found, row, stored)
-    _settle(turn, account, document, stored, statuses)
+        statuses, missing = _book_placed(turn, found, row, stored)
+    _settle(turn, account, document, stored, statuses, missing)
 
 
 def release_due(turn: Turn, account: str, document: str) -> None:
@@ -56,8 +57,8 @@ def release_waiting(turn: Turn, account: str, limit: int) -> bool:
     found = list(turn.shard.scan(WAIT, row_key(account, ""), limit=limit + 1))
     if len(found) > limit:
         return False
-    for _, waiting in found:
-        book(turn, waiting.account, waiting.document)
+    for _, waits in found:
+        book(turn, waits.account, waits.document)
     return True
 
 
@@ -71,15 +72,16 @@ def _status_without_place(fact: Fact, missing: Missing) -> Status:
 
 def _book_placed(
     turn: Turn, placed: Placed, row: DocumentRow, stored: Sequence[FactRow]
-) -> dict[str, Status]:
+) -> tuple[dict[str, Status], dict[str, Missing]]:
+    """Classes of the facts, and the revaluations that wait for their rate."""
     zone = placed.entity.time_zone
     facts = [fact.fact for fact in stored]
     today = local_date(turn.clock.time_ms, zone)
     books = book_document(facts, placed.policy_at, zone, today)
     row = _as_now_told(turn, placed, row, facts)
-    held = post.send_differences(turn, placed, row, books.entries, stored)
+    sent = post.send_differences(turn, placed, row, books.entries, stored)
     statuses = _statuses(facts, books)
-    for fact_id, missing in held.items():
+    for fact_id, missing in sent.held.items():
         if statuses[fact_id][0] not in ("rejected", "waiting"):
             statuses[fact_id] = ("waiting", missing.reason, missing.detail)
     billing = _billing_by_period(facts, books, statuses, zone)
@@ -93,12 +95,17 @@ def _book_placed(
             row,
             entity=placed.entity.id,
             entity_rule=placed.entity_rule,
-            next_release_ms=_schedule_release(turn, placed, row, books.next_release),
+            next_release_ms=_schedule_release(
+                turn, placed, row, _earliest(books.next_release, sent.next_revaluation)
+            ),
             billing=billing,
             sums=sums,
         ),
     )
-    return statuses
+    return statuses, {
+        f"revaluation:{period}": Missing(why.reason, why.detail)
+        for period, why in sent.not_revalued.items()
+    }
 
 
 def _as_now_told(
@@ -127,8 +134,8 @@ def _statuses(facts: Sequence[Fact], books: Books) -> dict[str, Status]:
         statuses[none.fact_id] = ("no_entry", none.reason, "")
     for entry in books.entries:
         statuses[entry.fact_id] = ("posted", None, "")
-    for waiting in books.waiting:
-        statuses[waiting.fact_id] = ("waiting", waiting.reason, waiting.detail)
+    for waits in books.waiting:
+        statuses[waits.fact_id] = ("waiting", waits.reason, waits.detail)
     for refused in books.refused:
         statuses[refused.fact_id] = ("rejected", refused.reason, refused.detail)
     return statuses
@@ -142,14 +149,15 @@ def _billing_by_period(
     Releases have no figure in a billing document; theirs is the schedule's.
     """
     figures: dict[str, int] = {}
-    stopped = {waiting.fact_id for waiting in books.waiting}
+    stopped = {waits.fact_id for waits in books.waiting}
     stopped |= {refused.fact_id for refused in books.refused}
     for fact_id, purpose, occurred_at_ms, _, amount in billing_amounts(facts, stopped):
         if statuses[fact_id][0] not in ("rejected", "waiting"):
             key = f"{period_of(local_date(occurred_at_ms, zone))}|{purpose}"
             figures[key] = figures.get(key, 0) + amount
     for entry in books.entries:
-        if entry.purpose == "revenue_released":
+        waits = statuses[entry.fact_id][0] == "waiting"
+        if entry.purpose == "revenue_released" and not waits:
             key = f"{entry.natural_period}|{entry.purpose}"
             figures[key] = figures.get(key, 0) + control_amount(entry.purpose, entry.lines)
     return {key: amount for key, amount in sorted(figures.items()) if amount}
@@ -182,10 +190,14 @@ def _sums(billing: Mapping[str, int], entries: Sequence[Entry]) -> dict[str, int
     return dict(sorted(sums.items()))
 
 
+def _earliest(*days: date | None) -> date | None:
+    return min((day for day in days if day is not None), default=None)
+
+
 def _schedule_release(
     turn: Turn, placed: Placed, row: DocumentRow, next_release: date | None
 ) -> int | None:
-    """Hang the next release on the due-index; answers its time."""
+    """Hang the next release or revaluation on the due-index; answers its time."""
     due = day_end_ms(next_release, placed.entity.time_zone) if next_release else None
     if due != row.next_release_ms:
         if row.next_release_ms is not None:
@@ -206,9 +218,10 @@ def _settle(
     document: str,
     stored: Sequence[FactRow],
     statuses: Mapping[str, Status],
+    missing: Mapping[str, Missing],
 ) -> None:
     """Write down each fact's class; open and resolve its exception; keep the waiting index."""
-    reasons: dict[str, str] = {}
+    reasons = waiting.revaluations(turn, account, document, missing)
     for fact in stored:
         outcome, reason, detail = statuses[fact.fact.fact_id]
         if outcome == "waiting" and reason is not None:
@@ -220,14 +233,7 @@ def _settle(
             subject = _subject(account, document, fact, reason)
             report.opened(turn, subject, rule=fact.fact.kind, detail=detail)
         aggregate.settle_fact(turn, account, fact, outcome, reason)
-    key = row_key(account, document)
-    waited = turn.shard.get(WAIT, key) is not None
-    if reasons:
-        turn.shard.put(WAIT, key, WaitRow(account, document, reasons))
-    elif waited:
-        turn.shard.delete(WAIT, key)
-    if bool(reasons) != waited:
-        turn.gauge("waiting", 1 if reasons else -1)
+    waiting.keep(turn, account, document, reasons)
 
 
 def _subject(account: str, document: str, fact: FactRow, reason: str) -> report.Subject:

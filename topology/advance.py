@@ -14,7 +14,8 @@ import msgspec
 from streamsync.core.records import Continuation, ReferenceData, Tick
 from streamsync.engine.lane import Poison
 from streamsync.governance.payload import PayloadError, from_payload
-from topology import account, close, reconcile
+from streamsync.governance.rates import RATES_KIND
+from topology import account, close, rates, reconcile, waiting
 from topology.rows import CLOCK, COMPANY, DUE, STAGED_COMPANY, WAIT, ClockRow, row_key
 from topology.turn import Turn
 
@@ -49,7 +50,11 @@ def receive_continuation(turn: Turn, continuation: Continuation) -> None:
 
 
 def receive_rules(turn: Turn, item: ReferenceData) -> None:
-    """Take a company's rules: in force at once, or staged until their tick."""
+    """Take exchange rates, or a company's rules: in force at once, or staged until their tick."""
+    if item.kind == RATES_KIND:
+        if rates.receive_rates(turn, item):
+            start_sweep(turn)
+        return
     try:
         company = from_payload(item.payload)
     except PayloadError as error:
@@ -63,8 +68,8 @@ def receive_rules(turn: Turn, item: ReferenceData) -> None:
         return
     if item.active_from_tick > turn.clock.number + 1:
         staged = row_key(item.tenant, f"{item.active_from_tick:015d}")
-        waiting = turn.shard.get(STAGED_COMPANY, staged)
-        if waiting is None or waiting.version < company.version:
+        known_staged = turn.shard.get(STAGED_COMPANY, staged)
+        if known_staged is None or known_staged.version < company.version:
             turn.shard.put(STAGED_COMPANY, staged, company)
         return
     turn.shard.put(COMPANY, key, company)
@@ -111,6 +116,8 @@ def _do_due(turn: Turn) -> bool:
         turn.shard.delete(DUE, key)
         if due.kind == "release":
             account.release_due(turn, due.account, due.document)
+        elif due.kind == "waiting":
+            waiting.reach_deadline(turn, due)
         else:
             reconcile.reach_deadline(turn, due)
     return len(ready) > DUE_PER_STEP_MAX
@@ -122,8 +129,8 @@ def _do_sweep(turn: Turn) -> bool:
     if cursor is None:
         return False
     found = list(turn.shard.scan(WAIT, after=cursor or None, limit=SWEEP_PER_STEP_MAX))
-    for _, waiting in found:
-        account.book(turn, waiting.account, waiting.document)
+    for _, waits in found:
+        account.book(turn, waits.account, waits.document)
     left = len(found) == SWEEP_PER_STEP_MAX
     _put(turn, msgspec.structs.replace(turn.clock, sweep=found[-1][0] if left else None))
     return left

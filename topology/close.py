@@ -12,12 +12,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from streamsync.core.calendar import next_period
-from streamsync.core.closing import add_totals, billing_agrees, control_amount, erp_agrees
+from streamsync.core.closing import (
+    add_roles,
+    add_totals,
+    billing_agrees,
+    control_amount,
+    erp_agrees,
+)
 from streamsync.core.records import (
     Contribution,
     ControlTotal,
     PeriodStatus,
     PostingCommand,
+    PostingLine,
     RoleTotal,
     Totals,
 )
@@ -63,9 +70,10 @@ def _count_command(turn: Turn, command: PostingCommand, times: int) -> None:
             role=line.role,
             debit_minor=0,
             credit_minor=0,
+            functional_debit_minor=0,
+            functional_credit_minor=0,
         )
-        side = "debit_minor" if line.side == "debit" else "credit_minor"
-        changed = replace(known, **{side: getattr(known, side) + times * line.amount_minor})
+        changed = add_roles(known, _moved(known, line, times))
         turn.shard.put(ROLE_TOTAL, key, changed)
 
 
@@ -170,16 +178,7 @@ def _totals(cut: Contribution, reported: list[Contribution]) -> Totals:
             lines[where] = add_totals(lines[where], line) if where in lines else line
         for role in given.roles:
             where = (role.period, role.currency, role.role)
-            known = roles.get(where)
-            roles[where] = (
-                role
-                if known is None
-                else replace(
-                    known,
-                    debit_minor=known.debit_minor + role.debit_minor,
-                    credit_minor=known.credit_minor + role.credit_minor,
-                )
-            )
+            roles[where] = add_roles(roles[where], role) if where in roles else role
     summed = tuple(lines[where] for where in sorted(lines))
     return Totals(
         tenant=cut.tenant,
@@ -190,6 +189,18 @@ def _totals(cut: Contribution, reported: list[Contribution]) -> Totals:
         roles=tuple(roles[where] for where in sorted(roles)),
         billing_agrees=all(billing_agrees(line) for line in summed),
         erp_agrees=all(erp_agrees(line) for line in summed),
+    )
+
+
+def _moved(known: RoleTotal, line: PostingLine, times: int) -> RoleTotal:
+    debit = line.side == "debit"
+    amount, functional = times * line.amount_minor, times * line.functional_minor
+    return replace(
+        known,
+        debit_minor=amount if debit else 0,
+        credit_minor=0 if debit else amount,
+        functional_debit_minor=functional if debit else 0,
+        functional_credit_minor=0 if debit else functional,
     )
 
 

@@ -8,16 +8,19 @@ The entity is decided once per document.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from streamsync.core.calendar import local_date
 from streamsync.core.company import AccountRule, Company, Entity, EntityRule, Policy
 from streamsync.core.facts import Fact
+from streamsync.core.fx import NoRate, Valuation, Valued, value_domestic, value_foreign
 from streamsync.core.journal import Entry
 from streamsync.core.records import Customer, PostingLine
-from topology.rows import ACCOUNT, AccountRow, DocumentRow, row_key
+from topology.rates import DocumentRates
+from topology.rows import ACCOUNT, AccountRow, DocumentRow, PostingRow, row_key
 from topology.turn import Turn, entity_of
 
 
@@ -136,14 +139,36 @@ def _applies(rule: EntityRule, traits: dict[str, str | None]) -> bool:
     return all(value is None or traits[name] == value for name, value in wanted.items())
 
 
-def posting_lines(placed: Placed, entry: Entry) -> tuple[PostingLine, ...] | Missing:
-    """The entry's lines with ERP accounts, dimensions and functional amounts."""
+def value(
+    turn: Turn,
+    placed: Placed,
+    entries: Sequence[Entry],
+    key_of: Callable[[Entry], str],
+    postings: Mapping[str, PostingRow],
+) -> Valuation:
+    """The document's entries with their worth in the entity's own currency."""
     entity = placed.entity
-    if entry.currency != entity.functional_currency:
-        return Missing(
-            "fx_rate_not_found",
-            f"{entry.currency} to {entity.functional_currency} for {entity.id} on {entry.date}",
+    if all(entry.currency == entity.functional_currency for entry in entries):
+        return value_domestic(entries, entity.functional_currency)
+    rules = next(
+        (one for one in placed.company.currency_rules if one.entity == entity.id),
+        None,
+    )
+    if rules is None:
+        foreign = entries[0].currency
+        why = NoRate(
+            "currency_rules_missing",
+            f"{entity.id} books {entity.functional_currency}, the document is in {foreign}: "
+            "name the entity in currency.yaml",
         )
+        return Valuation(held={entry.fact_id: why for entry in entries})
+    rates = DocumentRates(turn, placed.tenant, entity, rules, key_of, postings)
+    return value_foreign(entries, rules, rates, local_date(turn.clock.time_ms, entity.time_zone))
+
+
+def posting_lines(placed: Placed, valued: Valued) -> tuple[PostingLine, ...] | Missing:
+    """The entry's lines with ERP accounts, dimensions and functional amounts."""
+    entity, entry = placed.entity, valued.entry
     lines = []
     for number, line in enumerate(entry.lines, start=1):
         rule = _account_rule(placed.company, line.role, entity.id, line.product, entry.currency)
@@ -159,7 +184,7 @@ def posting_lines(placed: Placed, entry: Entry) -> tuple[PostingLine, ...] | Mis
                 account=rule.account,
                 side=line.side,
                 amount_minor=line.amount_minor,
-                functional_minor=line.amount_minor,
+                functional_minor=valued.functional[number - 1],
                 tax=line.tax,
                 dimensions={"product": line.product} if line.product else {},
                 customer=placed.party,

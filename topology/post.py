@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
+from functools import partial
 
 import msgspec
 
 from streamsync.core import posting
 from streamsync.core.company import Entity
+from streamsync.core.fx import NoRate, Valued
 from streamsync.core.journal import Entry
 from streamsync.core.records import (
     ForeignExchange,
@@ -25,7 +28,7 @@ from streamsync.core.records import (
     PostingLine,
 )
 from topology import close, report, topics
-from topology.enrich import Missing, Placed, account_rules_used, posting_lines
+from topology.enrich import Missing, Placed, account_rules_used, posting_lines, value
 from topology.rows import (
     DUE,
     POSTING,
@@ -56,6 +59,16 @@ class Target:
     lines: tuple[PostingLine, ...]
     content_hash: str
     gateway_reference: str | None
+    fx: ForeignExchange
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What waits: facts, and revaluations by period; and the month end of the next revaluation."""
+
+    held: dict[str, Missing]
+    not_revalued: dict[str, NoRate]
+    next_revaluation: date | None
 
 
 def send_differences(
@@ -64,43 +77,51 @@ def send_differences(
     row: DocumentRow,
     entries: Sequence[Entry],
     stored: Sequence[FactRow],
-) -> dict[str, Missing]:
-    """Send what differs; answers the facts whose entries wait for something, with what."""
-    held: dict[str, Missing] = {}
-    targets: dict[str, Target | None] = {}
-    for entry in entries:
-        key = posting.idempotency_key(
-            tenant=placed.tenant,
-            source=placed.source,
-            fact_id=entry.fact_id,
-            purpose=entry.purpose,
-            part=entry.part,
-            natural_period=entry.natural_period,
-            entity=placed.entity.id,
-            ledger=placed.entity.ledger,
-        )
-        lines = posting_lines(placed, entry)
-        if isinstance(lines, Missing):
-            held[entry.fact_id] = lines
-            targets[key] = None
-        else:
-            targets[key] = _target(entry, lines)
+) -> Sent:
+    """Send what differs; answers what waits for something."""
     before = {
         key.rsplit("|", 1)[1]: posting_row
         for key, posting_row in turn.shard.scan(
             POSTING, row_key(placed.account, placed.document, "")
         )
     }
+    key_of = partial(_key_of, placed)
+    made = value(turn, placed, entries, key_of, before)
+    held = {fact_id: Missing(why.reason, why.detail) for fact_id, why in made.held.items()}
+    valued = {key_of(one.entry): one for one in made.valued}
+    targets: dict[str, Target | None] = {key_of(entry): None for entry in entries}
+    for key, one in valued.items():
+        lines = posting_lines(placed, one)
+        if isinstance(lines, Missing):
+            held[one.entry.fact_id] = lines
+            targets[key] = None
+        else:
+            targets[key] = _target(one, lines)
     facts = {fact.fact.fact_id: fact for fact in stored}
     for key in sorted(targets.keys() | before.keys()):
         target = targets[key] if key in targets else _gone(before[key])
         if target is not None:
             known = before.get(key) or PostingRow(target.fact_id, target.purpose)
             _advance(turn, placed, row, key, known, target, facts[target.fact_id])
-    return held
+    return Sent(held, made.not_revalued, made.next_revaluation)
 
 
-def _target(entry: Entry, lines: tuple[PostingLine, ...]) -> Target:
+def _key_of(placed: Placed, entry: Entry) -> str:
+    """The key of an entry, the same for ever."""
+    return posting.idempotency_key(
+        tenant=placed.tenant,
+        source=placed.source,
+        fact_id=entry.fact_id,
+        purpose=entry.purpose,
+        part=entry.part,
+        natural_period=entry.natural_period,
+        entity=placed.entity.id,
+        ledger=placed.entity.ledger,
+    )
+
+
+def _target(valued: Valued, lines: tuple[PostingLine, ...]) -> Target:
+    entry = valued.entry
     return Target(
         entry.fact_id,
         entry.purpose,
@@ -110,6 +131,7 @@ def _target(entry: Entry, lines: tuple[PostingLine, ...]) -> Target:
         lines,
         posting.content_hash(lines, entry.currency),
         entry.gateway_reference,
+        valued.rate.record(),
     )
 
 
@@ -119,12 +141,14 @@ def _gone(row: PostingRow) -> Target | None:
     if held is not None:
         told = held.command
         date, period, currency = told.document_date, told.original_period, told.txn_currency
+        fx = told.fx
     elif accepted is not None:
         date, period, currency = (
             accepted.posting_date,
             accepted.original_period,
             accepted.currency,
         )
+        fx = accepted.fx
     elif row.refused_command is not None:
         refused = row.refused_command
         date, period, currency = (
@@ -132,10 +156,11 @@ def _gone(row: PostingRow) -> Target | None:
             refused.original_period,
             refused.txn_currency,
         )
+        fx = refused.fx
     else:
         return None
     nothing = posting.content_hash((), "")
-    return Target(row.fact_id, row.purpose, date, period, currency, (), nothing, None)
+    return Target(row.fact_id, row.purpose, date, period, currency, (), nothing, None, fx)
 
 
 def _advance(
@@ -205,9 +230,9 @@ def _command(
     entity, accepted = _entity_for(placed, row.accepted), row.accepted
     revision = row.revision + 1
     natural = accepted.period if accepted is not None else target.natural_period
-    date = accepted.posting_date if accepted is not None else target.date
+    day = accepted.posting_date if accepted is not None else target.date
     period, posting_date, basis = close.open_period(
-        turn, (placed.tenant, entity.id, entity.ledger), natural, date
+        turn, (placed.tenant, entity.id, entity.ledger), natural, day
     )
     action, lines = _action(accepted, target, period)
     if basis == "rolled" and target.purpose == "revenue_released":
@@ -245,7 +270,7 @@ def _command(
         period_basis=basis,
         txn_currency=target.currency,
         functional_currency=entity.functional_currency,
-        fx=ForeignExchange(rate="1", rate_type="identity", date=target.date, source="identity"),
+        fx=target.fx,
         lines=lines,
         totals=posting.totals(lines),
         mapping=MappingVersion(

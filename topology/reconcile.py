@@ -112,6 +112,7 @@ def _accepted(flight: InFlight, confirmation: PostingConfirmation) -> Accepted:
         command.period,
         command.posting_date,
         flight.target_lines,
+        command.fx,
         confirmation.erp_document_number or confirmation.erp_document_id,
     )
 

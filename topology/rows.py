@@ -13,11 +13,13 @@ import msgspec
 
 from streamsync.core.company import Company
 from streamsync.core.facts import CustomerProfile, Fact, SubscriptionState
+from streamsync.core.fx import Rate
 from streamsync.core.records import (
     Contribution,
     ControlTotal,
     Customer,
     ExceptionRecord,
+    ForeignExchange,
     PeriodStatus,
     PostingCommand,
     PostingLine,
@@ -99,6 +101,7 @@ class Accepted(msgspec.Struct, frozen=True, array_like=True):
     period: str
     posting_date: str
     lines: tuple[PostingLine, ...]
+    fx: ForeignExchange
     erp_document: str | None = None
 
 
@@ -148,6 +151,13 @@ class WaitRow(msgspec.Struct, frozen=True, array_like=True):
     account: str
     document: str
     reasons: dict[str, str]
+    deadline_ms: int = 0
+
+
+class RateMonth(msgspec.Struct, frozen=True, array_like=True):
+    """The rates of a currency pair, of one type, in one month: ISO date to rate."""
+
+    days: dict[str, Rate]
 
 
 class ClockRow(msgspec.Struct, frozen=True, array_like=True):
@@ -178,6 +188,7 @@ COUNT: Final = RowType("count", 1, int)
 GAUGE: Final = RowType("gauge", 1, int)
 COMPANY: Final = RowType("company", 1, Company)
 STAGED_COMPANY: Final = RowType("staged", 1, Company)
+RATES: Final = RowType("rates", 1, RateMonth)
 PERIOD: Final = RowType("period", 1, PeriodStatus)
 TOTAL: Final = RowType("total", 1, ControlTotal)
 ROLE_TOTAL: Final = RowType("role", 1, RoleTotal)

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from streamsync.core.document import in_order, refund_amounts, signed_total
 from streamsync.core.facts import Fact
-from streamsync.core.records import ControlTotal
+from streamsync.core.records import ControlTotal, RoleTotal
 
 # Purpose: the roles whose movement is its control figure, and the side that raises it.
 _CONTROL: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
@@ -24,9 +24,18 @@ _CONTROL: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "credit_note_issued": (("receivable", "customer_credit"), "credit"),
     "refunded": (("clearing",), "credit"),
     "revenue_released": (("deferred_revenue",), "debit"),
+    # They move nothing in the document's own currency.
+    "fx_revalued": (("receivable",), "debit"),
+    "fx_revaluation_reversed": (("receivable",), "debit"),
 }
 _BOOKED_SETTLEMENTS: Final = ("receivable", "customer_balance")
 _CLEARING: Final = ("invoice_voided", "invoice_uncollectible")
+_MOVEMENTS: Final = (
+    "debit_minor",
+    "credit_minor",
+    "functional_debit_minor",
+    "functional_credit_minor",
+)
 _ADDED: Final = tuple(
     found.name
     for found in fields(ControlTotal)
@@ -107,6 +116,11 @@ def billing_amounts(
 def add_totals(one: ControlTotal, other: ControlTotal) -> ControlTotal:
     """Sum of two totals of the same period, currency and purpose."""
     return replace(one, **{name: getattr(one, name) + getattr(other, name) for name in _ADDED})
+
+
+def add_roles(one: RoleTotal, other: RoleTotal) -> RoleTotal:
+    """Sum of two movements of the same period, currency and role."""
+    return replace(one, **{name: getattr(one, name) + getattr(other, name) for name in _MOVEMENTS})
 
 
 def billing_agrees(line: ControlTotal) -> bool:

@@ -51,6 +51,28 @@ class AccountRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CurrencyRules:
+    """How an entity values documents in other currencies than its own.
+
+    `rate_lag_days`: the rate of that many days before the accounting date is used, or the latest
+    before it, at most `rate_age_days_max` older. `spot_roles`: money, worth the rate of its own
+    day; `parked_roles`: worth the rate it came at until it goes; all other roles are worth the rate
+    of the document's issue. `revaluation` of `revalued_roles` at the closing rate: `never`, or
+    taken back at the start of the `next_period` or with the `settlement`.
+    """
+
+    entity: str
+    rate_lag_days: int
+    rate_age_days_max: int
+    spot_roles: tuple[str, ...]
+    parked_roles: tuple[str, ...]
+    gain_loss_role: str
+    revaluation: str
+    revalued_roles: tuple[str, ...]
+    unrealised_role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateLine:
     """One line of a journal template: the named `amount` of the journal goes to `role` on `side`.
 
@@ -111,3 +133,4 @@ class Company:
     close_sensitive: tuple[str, ...]
     tolerances_minor: Mapping[str, int] = field(default_factory=dict)
     owners: Mapping[str, str] = field(default_factory=dict)
+    currency_rules: tuple[CurrencyRules, ...] = ()

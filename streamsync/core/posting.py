@@ -47,13 +47,20 @@ def idempotency_key(
 
 
 def content_hash(lines: Sequence[PostingLine], currency: str) -> str:
-    """SHA-256 of the accounting content: what each role, with its dimensions and tax, is moved by.
+    """SHA-256 of the accounting content: what each role, with its dimensions and tax, is moved by,
+    in both currencies.
 
-    Dates, accounts and functional amounts belong to a revision and do not count, nor do the order
-    and number of lines. Nothing to book has one hash in every currency.
+    Dates and accounts belong to a revision and do not count, nor do the order and number of lines.
+    Nothing to book has one hash in every currency.
     """
     net = sorted(
-        ((*_sortable(_identity(line)), line.side, str(line.amount_minor)) for line in _net(lines)),
+        (
+            *_sortable(_identity(line)),
+            line.side,
+            str(line.amount_minor),
+            str(line.functional_minor),
+        )
+        for line in _net(lines)
     )
     return _digest((currency, *(part for parts in net for part in parts)) if net else ())
 

@@ -128,6 +128,7 @@ class ForeignExchange:
     rate_type: str
     date: str
     source: str
+    rate_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,6 +318,8 @@ class RoleTotal:
     role: str
     debit_minor: int
     credit_minor: int
+    functional_debit_minor: int
+    functional_credit_minor: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,7 +121,11 @@ def _command(subject: Subject, key: str, lines: tuple[PostingLine, ...]) -> Post
         txn_currency=subject.currency,
         functional_currency=subject.currency,
         fx=ForeignExchange(
-            rate="1", rate_type="none", date=subject.posting_date, source="conformance"
+            rate="1",
+            rate_type="none",
+            date=subject.posting_date,
+            source="conformance",
+            rate_id="none",
         ),
         lines=lines,
         totals=PostingTotals(

@@ -103,7 +103,9 @@ def _command(lines: tuple[PostingLine, ...] = SALE) -> PostingCommand:
         period_basis="natural",
         txn_currency="USD",
         functional_currency="USD",
-        fx=ForeignExchange(rate="1", rate_type="identity", date="2022-01-15", source="identity"),
+        fx=ForeignExchange(
+            rate="1", rate_type="identity", date="2022-01-15", source="identity", rate_id="identity"
+        ),
         lines=lines,
         totals=posting.totals(lines),
         mapping=MappingVersion(ruleset="acme", version=1),
@@ -180,7 +182,8 @@ def test_revisions_and_actions_have_their_own_ids() -> None:
 
 def test_content_is_what_is_moved_whatever_the_order_dates_accounts_and_number_of_lines() -> None:
     content = posting.content_hash(SALE, "USD")
-    halves = [replace(SALE[0], amount_minor=500), replace(SALE[0], amount_minor=500), SALE[1]]
+    half = replace(SALE[0], amount_minor=500, functional_minor=500)
+    halves = [half, half, SALE[1]]
     assert posting.content_hash(SALE[::-1], "USD") == content
     assert posting.content_hash([replace(each, account="other") for each in SALE], "USD") == content
     dated = [replace(each, service_from="2022-01-01") for each in SALE]
@@ -192,6 +195,7 @@ def test_content_is_what_is_moved_whatever_the_order_dates_accounts_and_number_o
     "changed",
     [
         replace(SALE[0], amount_minor=999),
+        replace(SALE[0], functional_minor=999),
         replace(SALE[0], side="credit"),
         replace(SALE[0], role="clearing"),
         replace(SALE[0], dimensions={"product": "a"}),
