@@ -58,6 +58,7 @@ def journal(
         UnknownProfile,
         load_company,
         load_customers,
+        load_rates,
     )
     from streamsync.sources import SOURCES  # noqa: PLC0415
     from streamsync.sources.files import FilesInvalid, read_payload_files  # noqa: PLC0415
@@ -72,6 +73,7 @@ def journal(
     try:
         rules = load_company(company, policy)
         customers = load_customers(company)
+        rates = load_rates(company)
         payloads = list(read_payload_files(events))
     except UnknownProfile as error:
         raise typer.BadParameter(str(error), param_hint="--policy") from error
@@ -85,6 +87,7 @@ def journal(
         source=source,
         through=_day(through),
         customers_from_events=customers_from_events,
+        rates=rates,
     )
     _print(made, output)
     failed = any(made.counts[name] for name in ("rejected", "waiting", "unknown"))

@@ -22,6 +22,7 @@ from streamsync.core.records import (
     PostingCommand,
     PostingConfirmation,
     RawWebhook,
+    ReferenceData,
     SourcePosition,
     Tick,
 )
@@ -52,6 +53,7 @@ def journal(
     source: str,
     through: date | None = None,
     customers_from_events: bool = False,
+    rates: ReferenceData | None = None,
 ) -> Journal:
     """Feed the payloads (place, body) through the topology and collect the journal.
 
@@ -64,6 +66,8 @@ def journal(
         company, active_from_tick=0, published_by="streamsync journal", approved_by=None
     )
     driver.produce(topics.CONTROL, None, contracts.encode(rules))
+    if rates is not None:
+        driver.produce(topics.CONTROL, None, contracts.encode(rates))
     webhooks = [_raw(company.tenant, source, body) for _, body in payloads]
     events = [_peek(raw) for raw in webhooks]
     known = list(customers)

@@ -171,7 +171,7 @@ def _publish_rules(options: DemoOptions, company: Company) -> Contracts:
         settings.bootstrap_servers, contracts, specs[topics.CONTROL], specs[topics.CUSTOMERS]
     )
     broker.create_topics()
-    broker.publish(reference_data(company, 0, "streamsync demo", None), ())
+    broker.publish([reference_data(company, 0, "streamsync demo", None)], ())
     return contracts
 
 

@@ -7,7 +7,7 @@ control topic, where the books pick it up at a stated tick.
 """
 
 from streamsync.governance.diff import Change, diff
-from streamsync.governance.load import load_company, load_customers
+from streamsync.governance.load import load_company, load_customers, load_rates
 from streamsync.governance.payload import (
     PayloadError,
     content_hash,
@@ -28,6 +28,7 @@ __all__ = [
     "from_payload",
     "load_company",
     "load_customers",
+    "load_rates",
     "reference_data",
     "to_payload",
 ]

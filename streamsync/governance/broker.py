@@ -29,6 +29,7 @@ from streamsync.contracts import ContractError, Contracts
 from streamsync.core.records import Customer, ReferenceData, Tick
 from streamsync.engine.lane import TopicSpec
 from streamsync.governance.payload import KIND
+from streamsync.governance.rates import RATES_KIND
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,10 +44,11 @@ class PublishedByAnother(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ControlState:
-    """The rules in force for a tenant, and the number of the last tick (-1 before the first)."""
+    """Rules and rates published for a tenant, and the last tick's number (-1 before the first)."""
 
     latest: ReferenceData | None
     last_tick: int
+    rates: ReferenceData | None = None
 
 
 class Broker:
@@ -94,18 +96,18 @@ class Broker:
 
     def control_state(self, tenant: str) -> ControlState:
         """The tenant's rules and the last tick; of one version, the first item counts."""
-        latest: ReferenceData | None = None
+        latest: dict[str, ReferenceData] = {}
         last_tick = -1
         for record in self._records(self._control.name):
             if isinstance(record, Tick):
                 last_tick = max(last_tick, record.number)
             elif (
                 isinstance(record, ReferenceData)
-                and (record.tenant, record.kind) == (tenant, KIND)
-                and (latest is None or record.version > latest.version)
+                and record.tenant == tenant
+                and (record.kind not in latest or record.version > latest[record.kind].version)
             ):
-                latest = record
-        return ControlState(latest, last_tick)
+                latest[record.kind] = record
+        return ControlState(latest.get(KIND), last_tick, latest.get(RATES_KIND))
 
     def customers(self, accounts: Collection[str]) -> dict[str, Customer]:
         """The highest published version of these accounts' records."""
@@ -119,8 +121,8 @@ class Broker:
                     found[record.account] = record
         return found
 
-    def publish(self, item: ReferenceData | None, customers: Sequence[Customer]) -> None:
-        """Send the rules and the customers; returns when the brokers have all of them."""
+    def publish(self, items: Sequence[ReferenceData], customers: Sequence[Customer]) -> None:
+        """Send rules and rates, and the customers; returns when the brokers have all of them."""
         failed: list[str] = []
 
         def delivered(error: KafkaError | None, _message: object) -> None:
@@ -140,7 +142,7 @@ class Broker:
             }
         )
         encode = self._contracts.encode
-        if item is not None:
+        for item in items:
             producer.produce(
                 self._control.name, value=encode(item), partition=0, on_delivery=delivered
             )
@@ -156,15 +158,16 @@ class Broker:
         if failed or left:
             why = failed[0] if failed else "no answer"
             raise BrokerUnavailable(
-                f"{len(failed) + left} of {len(customers) + (item is not None)} records did not "
+                f"{len(failed) + left} of {len(customers) + len(items)} records did not "
                 f"reach Kafka at {self._bootstrap} ({why}): run `streamsync apply` again, it "
                 "sends what is missing."
             )
-        if item is not None:
+        for item in items:
             self._confirm_first(item)
 
     def _confirm_first(self, item: ReferenceData) -> None:
-        latest = self.control_state(item.tenant).latest
+        state = self.control_state(item.tenant)
+        latest = state.latest if item.kind == KIND else state.rates
         if latest is None or latest.version > item.version:
             return
         if latest.content_hash != item.content_hash:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from streamsync.core import money
 from streamsync.core.reasons import Owner
+from streamsync.governance.currency_checks import check_currency, check_rates, currency_roles
 from streamsync.governance.folder import REQUIRED, Folder
 from streamsync.governance.policy_checks import check_policies, check_profiles
 from streamsync.governance.problems import listed, nearest
@@ -21,7 +22,12 @@ from streamsync.governance.shapes import AccountItem, CompanyFile, EntityRuleIte
 from streamsync.governance.yaml_source import Location, YamlFile
 
 # Who works on exceptions (every reason names one of them), and who approves changes of each file.
-OWNERS = (*map(str, Owner), *(name for name in REQUIRED if name != "company"), "customers")
+OWNERS = (
+    *map(str, Owner),
+    *(name for name in REQUIRED if name != "company"),
+    "customers",
+    "currency",
+)
 
 PURPOSES = (
     "invoice_issued",
@@ -31,6 +37,8 @@ PURPOSES = (
     "credit_note_issued",
     "refunded",
     "revenue_released",
+    "fx_revalued",
+    "fx_revaluation_reversed",
 )
 
 
@@ -45,6 +53,8 @@ def check_folder(folder: Folder) -> None:
         _entity_rules_fit,
         _thresholds_fit,
         _customers_fit,
+        check_currency,
+        check_rates,
         check_profiles,
         check_policies,
         every_role_has_an_account,
@@ -170,7 +180,8 @@ def _known_roles(folder: Folder) -> set[str]:
     shapes = [profile.shape for profile in folder.profiles.values()]
     if not folder.policies.complete or any(shape is None for shape in shapes):
         return set()
-    return {role for shape in shapes if shape is not None for role in shape.roles}
+    of_profiles = {role for shape in shapes if shape is not None for role in shape.roles}
+    return of_profiles | currency_roles(folder)
 
 
 def _entity_rules_fit(folder: Folder) -> None:
@@ -267,6 +278,12 @@ def every_role_has_an_account(folder: Folder) -> None:
         for policy in folder.policies.items
         for role in _roles_used(folder, policy.item.profile) & roles
         if policy.item.entity in currencies
+    }
+    needed |= {
+        (placed.item.entity, role)
+        for placed in folder.currency.items
+        for role in (placed.item.gain_loss_role, placed.item.unrealised_role)
+        if placed.item.entity in currencies
     }
     for entity, role in sorted(needed):
         if not any(

@@ -2,7 +2,7 @@
 
 Problem: rules must reach the books checked, approved and under a version of their own. How: `check`
 says everything that is wrong; `apply` shows what would change, asks, and publishes the compiled
-company to the control topic, and the folder's customers to theirs.
+company and its exchange rates to the control topic, and the folder's customers to theirs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import getpass
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,10 +19,10 @@ import typer
 
 if TYPE_CHECKING:
     from streamsync.core.company import Company
-    from streamsync.core.records import Customer
+    from streamsync.core.records import Customer, ReferenceData
     from streamsync.governance.broker import Broker, ControlState
     from streamsync.governance.diff import Change
-    from streamsync.governance.plan import Plan
+    from streamsync.governance.plan import Plan, Refusal
 
 JSON_VERSION = 1
 
@@ -40,7 +41,7 @@ def check(directory: Directory, as_json: Json = False) -> None:
 
     Example: streamsync check examples/acme
     """
-    company, _ = _loaded(directory, "", as_json)
+    company = _loaded(directory, "", None, as_json).company
     if as_json:
         _print_json(
             {"ok": True, "tenant": company.tenant, "version": company.version, "errors": []}
@@ -85,22 +86,21 @@ def apply(
     publisher = published_by or getpass.getuser()
     if not dry_run:
         _approval(publisher, approved_by)
-    company, customers = _loaded(directory, publisher, as_json)
+    folder = _loaded(directory, publisher, approved_by, as_json)
+    company = folder.company
     try:
         broker = _broker(bootstrap_servers, schema_registry_url)
         broker.create_topics()
         state = broker.control_state(company.tenant)
-        plan = _plan(broker, state, company, customers)
-        refusals = tuple(
-            _place(directory, refusal.customer) + refusal.message for refusal in plan.refusals
-        )
+        plan = _plan(broker, state, folder)
+        refusals = tuple(_place(directory, refusal) + refusal.message for refusal in plan.refusals)
         if not as_json:
             _show(plan, company, refusals)
         outcome, status = _outcome(plan, dry_run)
         tick = None
         if outcome == "published":
             _ask(yes, as_json)
-            tick = _publish(broker, state, plan, company, (publisher, approved_by))
+            tick = _publish(broker, state, plan, folder, (publisher, approved_by))
         if as_json:
             _print_json(_told(outcome, plan, company, refusals, tick))
         elif tick is not None:
@@ -118,12 +118,29 @@ def apply(
         raise typer.Exit(1) from error
 
 
-def _loaded(directory: Path, publisher: str, as_json: bool) -> tuple[Company, tuple[Customer, ...]]:
-    from streamsync.governance.load import load_company, load_customers  # noqa: PLC0415
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What a sound folder holds."""
+
+    company: Company
+    customers: tuple[Customer, ...]
+    rates: ReferenceData | None
+
+
+def _loaded(directory: Path, publisher: str, approver: str | None, as_json: bool) -> _Loaded:
+    from streamsync.governance.load import (  # noqa: PLC0415
+        load_company,
+        load_customers,
+        load_rates,
+    )
     from streamsync.governance.problems import CompanyErrors  # noqa: PLC0415
 
     try:
-        return load_company(directory), load_customers(directory, publisher)
+        return _Loaded(
+            load_company(directory),
+            load_customers(directory, publisher),
+            load_rates(directory, publisher or "check", approver),
+        )
     except CompanyErrors as errors:
         if as_json:
             told = [
@@ -168,20 +185,19 @@ def _broker(bootstrap_servers: str | None, schema_registry_url: str | None) -> B
     return Broker(servers, contracts, specs[topics.CONTROL], specs[topics.CUSTOMERS])
 
 
-def _plan(
-    broker: Broker, state: ControlState, company: Company, customers: Sequence[Customer]
-) -> Plan:
+def _plan(broker: Broker, state: ControlState, folder: _Loaded) -> Plan:
     from streamsync.governance.plan import make_plan  # noqa: PLC0415
 
+    customers = folder.customers
     known = broker.customers({customer.account for customer in customers})
-    return make_plan(state.latest, company, known, customers)
+    return make_plan(state.latest, folder.company, known, customers, state.rates, folder.rates)
 
 
-def _place(directory: Path, customer: int | None) -> str:
+def _place(directory: Path, refusal: Refusal) -> str:
     """Where the version stands that a refusal is about."""
     from streamsync.governance.yaml_source import read_yaml  # noqa: PLC0415
 
-    name = "company.yaml" if customer is None else "customers.yaml"
+    name, customer = refusal.file, refusal.customer
     file = read_yaml(directory / name, f"{directory}/{name}")
     at = ("version",) if customer is None else ("customers", customer, "version")
     return f"{file.name}:{file.line(at)}: version_in_use: "
@@ -254,15 +270,17 @@ def _publish(
     broker: Broker,
     state: ControlState,
     plan: Plan,
-    company: Company,
+    folder: _Loaded,
     people: tuple[str, str | None],
 ) -> int:
     """Publish what the plan says; the first tick at which it is in force."""
     from streamsync.governance.payload import reference_data  # noqa: PLC0415
 
     tick = state.last_tick + 1
-    item = reference_data(company, tick, *people) if plan.company_changed else None
-    broker.publish(item, plan.customers)
+    items = [reference_data(folder.company, tick, *people)] if plan.company_changed else []
+    if plan.rates_changed and folder.rates is not None:
+        items.append(folder.rates)
+    broker.publish(items, plan.customers)
     return tick
 
 

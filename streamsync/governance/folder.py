@@ -16,17 +16,19 @@ from streamsync.governance.shapes import (
     AccountItem,
     ChartFile,
     CompanyFile,
+    CurrencyItem,
     CustomerItem,
     EntityItem,
     EntityRuleItem,
     PolicyItem,
     ProfileFile,
+    RatesFile,
     ThresholdsFile,
 )
 from streamsync.governance.yaml_source import YamlFile, read_yaml
 
 REQUIRED = ("company", "entities", "chart", "accounts", "entity_rules", "policies", "thresholds")
-OPTIONAL = ("customers",)
+OPTIONAL = ("customers", "currency", "rates")
 
 
 @dataclass(slots=True)
@@ -51,6 +53,8 @@ class Folder:
     policies: Section[PolicyItem]
     thresholds: ThresholdsFile | None
     customers: Section[CustomerItem]
+    currency: Section[CurrencyItem]
+    rates: RatesFile | None
     profiles: dict[str, Profile]
     profile_names: tuple[str, ...]
 
@@ -76,7 +80,7 @@ def read_folder(directory: Path, instead: str | None = None) -> Folder:
     policies = each(files["policies"], "policies", PolicyItem)
     places = _profile_places(directory)
     used = {placed.item.profile for placed in policies.items} | ({instead} if instead else set())
-    customers = files.get("customers")
+    customers, currency, rates = (files.get(name) for name in OPTIONAL)
     return Folder(
         files=files,
         others=_unexpected_files(directory),
@@ -88,6 +92,8 @@ def read_folder(directory: Path, instead: str | None = None) -> Folder:
         policies=policies,
         thresholds=whole(files["thresholds"], ThresholdsFile),
         customers=each(customers, "customers", CustomerItem) if customers else Section((), True),
+        currency=each(currency, "currency", CurrencyItem) if currency else Section((), True),
+        rates=whole(rates, RatesFile) if rates else None,
         profiles={
             name: _read_profile(name, *places[name]) for name in sorted(used & places.keys())
         },

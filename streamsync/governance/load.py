@@ -12,6 +12,7 @@ from pathlib import Path
 from streamsync.core.company import (
     AccountRule,
     Company,
+    CurrencyRules,
     Deadline,
     Entity,
     EntityRule,
@@ -19,14 +20,17 @@ from streamsync.core.company import (
     PolicyAssignment,
     TemplateLine,
 )
-from streamsync.core.records import Customer
+from streamsync.core.records import Customer, ReferenceData
 from streamsync.governance.checks import check_folder, every_role_has_an_account
+from streamsync.governance.currency_checks import rate_of
 from streamsync.governance.folder import Folder, read_folder
 from streamsync.governance.problems import CompanyErrors, Problem, UnknownProfile
+from streamsync.governance.rates import rates_item
 from streamsync.governance.reading import Placed, Section
 from streamsync.governance.shapes import (
     AccountItem,
     CompanyFile,
+    CurrencyItem,
     EntityItem,
     EntityRuleItem,
     PolicyItem,
@@ -71,6 +75,24 @@ def load_customers(
             published_by=published_by,
         )
         for item in (placed.item for placed in sound.folder.customers.items)
+    )
+
+
+def load_rates(
+    directory: Path | str, published_by: str = "streamsync apply", approved_by: str | None = None
+) -> ReferenceData | None:
+    """The folder's rates.yaml as an item of the control topic, if it has one."""
+    sound = _sound(directory)
+    file = sound.folder.rates
+    if file is None:
+        return None
+    rates = [rate_of(item, file.version) for item in file.rates]
+    return rates_item(
+        sound.head.tenant,
+        rates,
+        version=file.version,
+        published_by=published_by,
+        approved_by=approved_by,
     )
 
 
@@ -138,6 +160,7 @@ def _compiled(sound: _Sound) -> Company:
         close_sensitive=tuple(sound.thresholds.close_sensitive),
         tolerances_minor=dict(sound.thresholds.tolerances_minor),
         owners=dict(head.owners),
+        currency_rules=tuple(_currency_rules(placed.item) for placed in folder.currency.items),
     )
 
 
@@ -177,6 +200,20 @@ def _account_rule(item: AccountItem) -> AccountRule:
     )
 
 
+def _currency_rules(item: CurrencyItem) -> CurrencyRules:
+    return CurrencyRules(
+        entity=item.entity,
+        rate_lag_days=item.rate_lag_days,
+        rate_age_days_max=item.rate_age_days_max,
+        spot_roles=tuple(item.spot_roles),
+        parked_roles=tuple(item.parked_roles),
+        gain_loss_role=item.gain_loss_role,
+        revaluation=item.revaluation,
+        revalued_roles=tuple(item.revalued_roles),
+        unrealised_role=item.unrealised_role,
+    )
+
+
 def _policy(shape: ProfileFile) -> Policy:
     return Policy(
         id=shape.profile,
@@ -197,4 +234,5 @@ def _deadlines(thresholds: ThresholdsFile) -> tuple[Deadline, ...]:
     return (
         Deadline(sla_class="close_sensitive", hours=hours.close_sensitive),
         Deadline(sla_class="informational", hours=hours.informational),
+        Deadline(sla_class="waiting", hours=hours.waiting),
     )

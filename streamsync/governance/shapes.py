@@ -158,11 +158,44 @@ class PolicyItem(Shape):
     through: IsoDate | None = None
 
 
+class CurrencyItem(Shape):
+    """An item of currency.yaml."""
+
+    entity: Text
+    rate_lag_days: int = Field(ge=0, le=31)
+    rate_age_days_max: int = Field(ge=0, le=366)
+    spot_roles: list[Text]
+    parked_roles: list[Text] = []
+    gain_loss_role: Text
+    revaluation: Literal["never", "next_period", "settlement"]
+    revalued_roles: list[Text]
+    unrealised_role: Text
+
+
+class RateItem(Shape):
+    """An item of rates.yaml."""
+
+    from_: Text = Field(alias="from")
+    to: Text
+    type: Literal["spot", "closing"]
+    date: IsoDate
+    rate: Text
+    source: Text
+
+
+class RatesFile(Shape):
+    """rates.yaml."""
+
+    version: int = Field(ge=1)
+    rates: list[RateItem]
+
+
 class DeadlineHours(Shape):
-    """Hours to confirm, by SLA class."""
+    """Hours to confirm, by SLA class; and until a waiting entry is somebody's work."""
 
     close_sensitive: int = Field(ge=1)
     informational: int = Field(ge=1)
+    waiting: int = Field(ge=1, default=168)
 
 
 class ThresholdsFile(Shape):

@@ -105,7 +105,7 @@ def test_topics_are_created_as_declared_and_only_once(world: World) -> None:
 
 def test_published_company_is_read_back_exactly(world: World, acme: Path) -> None:
     company = load_company(acme)
-    world.broker().publish(reference_data(company, 0, "ana", "ben"), ())
+    world.broker().publish([reference_data(company, 0, "ana", "ben")], ())
     latest = world.broker().control_state(company.tenant).latest
     assert latest == reference_data(company, 0, "ana", "ben")
     assert from_payload(latest.payload) == company
@@ -133,7 +133,7 @@ def test_second_publisher_of_a_version_is_told(world: World, acme: Path) -> None
     theirs = reference_data(load_company(acme), 0, "cy", "ben")
     world.write(world.contracts.encode(theirs))
     with pytest.raises(PublishedByAnother, match="publish yours as version 2"):
-        world.broker().publish(ours, ())
+        world.broker().publish([ours], ())
 
 
 def test_bytes_that_are_no_record_do_not_stop_the_reader(
@@ -153,7 +153,7 @@ def test_customers_land_where_their_account_lives(world: World, acme: Path) -> N
     )
     (acme / "customers.yaml").write_text(f"customers:\n{records}", encoding="utf-8")
     customers = load_customers(acme, "crm")
-    world.broker().publish(None, customers)
+    world.broker().publish([], customers)
     seen = {}
     for message in read(world.servers, world.customers.name):
         key, value = message.key(), message.value()
