@@ -19,6 +19,7 @@ from streamsync.sources.account import account_key
 from streamsync.sources.envelope import Envelope
 from streamsync.sources.refusal import Refusal
 from streamsync.sources.signature import SigningSecret, sign, verify
+from streamsync.sources.stripe_currency import in_iso_units
 from streamsync.sources.stripe_payload import ID_LENGTH_MAX, SECONDS_MAX
 from streamsync.sources.stripe_types import VERSIONS, group_of
 
@@ -159,7 +160,7 @@ def _interpret(opened: _Opened) -> tuple[str, str | None, str | None, tuple[Fact
     if opened.api_version not in VERSIONS:
         detail = f"api_version: not among {', '.join(sorted(VERSIONS))}"
         return "unknown", "api_version_unknown", detail, ()
-    facts = _read_facts(opened)
+    facts = tuple(map(in_iso_units, _read_facts(opened)))
     if not facts:
         return "no_entry", "amount_zero", "data.object.amount_refunded: 0", ()
     reason = _BOOKS_NOTHING.get(facts[0].kind)

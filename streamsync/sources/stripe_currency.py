@@ -1,22 +1,24 @@
-"""Currencies of Stripe whose smallest unit is the minor unit of ISO 4217.
+"""Currencies of Stripe, and their amounts in the minor units of ISO 4217.
 
 Problem: Stripe counts a few currencies in other units than ISO 4217 (ISK and UGX in hundredths
 that do not exist, MGA in whole ariary), so their integers would be wrong by a factor of a hundred.
-How: those are refused by name, like every code that is no currency at all.
+How: facts are read in Stripe's own units, so that sums are checked as they were told; every amount
+of a finished fact is then converted. What is no whole minor unit is refused, never rounded.
 """
 
 from __future__ import annotations
 
-from streamsync.core.money import STRIPE_EXPONENTS, is_currency
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from streamsync.core.facts import Fact
+from streamsync.core.money import STRIPE_EXPONENTS, is_currency, iso_minor
 from streamsync.sources.refusal import Refusal
 
 
 def currency_of(code: str, place: str) -> str:
     """The ISO 4217 code in upper case; anything but a known currency is refused."""
     currency = code.upper()
-    if currency in STRIPE_EXPONENTS:
-        rule = "the source counts it in another unit than ISO 4217, which is not handled yet"
-        raise Refusal("currency_unknown", f"{place}: {currency}: {rule}")
     if is_currency(currency):
         return currency
     # The code is quoted only when it looks like one: other text could be anything.
@@ -27,3 +29,29 @@ def currency_of(code: str, place: str) -> str:
 def optional_currency(code: str | None, place: str) -> str | None:
     """The same for a field that may be empty."""
     return None if code is None else currency_of(code, place)
+
+
+def in_iso_units(fact: Fact) -> Fact:
+    """A fact with every amount in ISO minor units; most currencies are counted in them already."""
+    if fact.currency is None or fact.currency not in STRIPE_EXPONENTS:
+        return fact
+    try:
+        converted: Fact = _converted(fact, fact.currency)
+    except ValueError as error:
+        raise Refusal("amount_not_integer", f"{fact.kind}: {error}") from error
+    return converted
+
+
+def _converted(value: Any, currency: str) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_converted(one, currency) for one in value)
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    changed = {
+        field.name: iso_minor(told, currency, STRIPE_EXPONENTS)
+        if field.name.endswith("_minor") and isinstance(told, int)
+        else _converted(told, currency)
+        for field in fields(value)
+        for told in (getattr(value, field.name),)
+    }
+    return replace(value, **changed)

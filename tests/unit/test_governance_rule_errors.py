@@ -20,13 +20,15 @@ def acme(tmp_path: Path) -> Path:
 
 
 PURPOSES = (
-    "credit_note_issued, invoice_issued, invoice_uncollectible, invoice_voided, payment_applied, "
-    "refunded, revenue_released"
+    "credit_note_issued, fx_revaluation_reversed, fx_revalued, invoice_issued, "
+    "invoice_uncollectible, invoice_voided, payment_applied, refunded, revenue_released"
 )
 ROLES = (
     "bad_debt, cash_received_elsewhere, clearing, credit_notes_contra, customer_credit, "
     "deferred_revenue, receivable, refunds_contra, revenue, tax_payable, voids_contra"
 )
+# What currency rules post to is known beside the roles of profiles.
+POSTED_ROLES = ROLES.replace("receivable,", "fx_gain_loss, fx_unrealised, receivable,")
 US_POLICY = "acme-us, profile: stripe, from: 2012-01-01}"
 NEXT_US_POLICY = "\n  - {entity: acme-us, profile: stripe, from: 2021-01-01}"
 
@@ -38,7 +40,7 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         "role: tax_payble",
         [
             'accounts.yaml:12:32: unknown_role: No accounting profile has a role "tax_payble". Did '
-            f'you mean "tax_payable"? Known: {ROLES}.'
+            f'you mean "tax_payable"? Known: {POSTED_ROLES}.'
         ],
     ),
     "role without account": (
@@ -241,7 +243,7 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         "  acme-jpn:",
         [
             'chart.yaml:3:1: missing_key: Entity "acme-jp" has no accounts: add "acme-jp:" here.',
-            'chart.yaml:18:3: unknown_entity: There is no entity "acme-jpn" in entities.yaml. Did '
+            'chart.yaml:20:3: unknown_entity: There is no entity "acme-jpn" in entities.yaml. Did '
             'you mean "acme-jp"? Known: acme-jp, acme-us.',
         ],
     ),
@@ -364,3 +366,51 @@ def test_all_errors_of_all_files_are_reported_at_once(acme: Path) -> None:
         ["entity_rules.yaml:10:22", "unknown_key"],
         ["policies.yaml:7:32", "unknown_profile"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        (
+            "currency.yaml",
+            "[clearing,",
+            "[cleering,",
+            'currency.yaml:11:18: unknown_role: No accounting profile has a role "cleering". Did '
+            f'you mean "clearing"? Known: {ROLES}.',
+        ),
+        (
+            "currency.yaml",
+            "entity: acme-jp",
+            "entity: acme-us",
+            'currency.yaml:19:13: duplicate_id: "acme-us" already has rules on line 5: keep one of '
+            "the two.",
+        ),
+        (
+            "currency.yaml",
+            "gain_loss_role: fx_gain_loss",
+            "gain_loss_role: fx_other",
+            'accounts.yaml:5:1: role_without_account: Role "fx_other" of entity "acme-us" has no '
+            "account for every product: add {id: ..., role: fx_other, entity: acme-us, account: "
+            "...}.",
+        ),
+        (
+            "rates.yaml",
+            'rate: "1.1750"',
+            'rate: "-1"',
+            'rates.yaml:8:5: wrong_value: "-1" is no rate: write a decimal number above 0, such as '
+            '"1.0825".',
+        ),
+        (
+            "rates.yaml",
+            "to: USD",
+            "to: EUR",
+            "rates.yaml:8:5: wrong_value: EUR to itself needs no rate: remove it.",
+        ),
+    ],
+)
+def test_broken_currency_rule_is_named(
+    tmp_path: Path, file: str, old: str, new: str, message: str
+) -> None:
+    folder = Path(shutil.copytree(ACME, tmp_path / "acme"))
+    edit(folder, file, old, new)
+    assert errors_of(folder) == [message]

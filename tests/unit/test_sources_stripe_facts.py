@@ -293,3 +293,19 @@ def test_a_repeat_has_the_same_hash_whatever_delivered_it() -> None:
     assert first.correlation_id == repeat.correlation_id
     assert other.content_hash != first.content_hash
     assert other.correlation_id != first.correlation_id
+
+
+@pytest.mark.parametrize(
+    ("currency", "expected"), [("isk", 31), ("ugx", 31), ("mga", 310_000), ("kwd", 3100)]
+)
+def test_amounts_in_stripes_own_units_become_iso_minor_units(currency: str, expected: int) -> None:
+    # Stripe: ISK and UGX in hundredths, MGA in whole ariary, KWD in thousandths as ISO 4217.
+    body = p.invoice(p.line(currency=currency), currency=currency)
+    (fact,) = p.read(p.event("invoice.finalized", body)).facts
+    assert fact.invoice is not None
+    assert (fact.invoice.total_minor, fact.invoice.lines[0].amount_minor) == (expected, expected)
+    (refund,) = p.read(
+        p.event("charge.refunded", p.charge(p.refund("re_1", 3100, p.FEB_15), currency=currency))
+    ).facts
+    assert refund.refund is not None
+    assert (refund.refund.amount_minor, refund.refund.cumulative_minor) == (expected, expected)

@@ -82,7 +82,12 @@ REJECTED: list[tuple[str, dict[str, Any], str, str]] = [
         "currency_unknown",
         "data.object.currency: the text",
     ),
-    ("currency scale", finalized(currency="isk"), "currency_unknown", "data.object.currency: ISK"),
+    (
+        "currency scale",
+        finalized(p.line(3150, currency="isk"), currency="isk", total=3150),
+        "amount_not_integer",
+        "invoice_issued: 3150 with 2 decimals is no whole minor unit of ISK.",
+    ),
     (
         "line currency",
         finalized(p.line(currency="eur")),
