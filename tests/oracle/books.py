@@ -8,17 +8,14 @@ says what billing holds against it, whether or not it was posted.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from fractions import Fraction
-from zoneinfo import ZoneInfo
 
 from . import facts as f
+from .company import Company, Entity
 from .payload import RejectedError
-from .schedule import LineState, in_proportion, period_of, round_half_up
+from .schedule import LineState, Service, in_proportion, local_day, period_of, round_half_up
 
-ENTITIES = {"acme-us": ("USD", "America/New_York"), "acme-jp": ("JPY", "Asia/Tokyo")}
-COUNTRIES = {"US": "acme-us", "JP": "acme-jp"}
-CURRENCIES = {"USD": "acme-us", "JPY": "acme-jp"}
 OTHER_SIDE = {"debit": "credit", "credit": "debit"}
 
 Key = tuple[str, str]
@@ -42,6 +39,7 @@ class Entry:
     entity: str
     currency: str
     purpose: str
+    invoice: str
     legs: list[Leg] = field(default_factory=list)
 
     def put(self, side: str, role: str, amount: int) -> None:
@@ -77,16 +75,15 @@ class Bill:
 class Document:
     """An issued invoice and what is left of it."""
 
-    def __init__(self, issue: f.Issue, entity: str) -> None:
+    def __init__(self, issue: f.Issue, entity: Entity) -> None:
         """Everything is left."""
-        zone = ZoneInfo(ENTITIES[entity][1])
-        day = local_day(issue.at, zone)
         self.issue = issue
         self.counter = "customer_credit" if issue.total < 0 else "receivable"
         self.tax = sum(sum(line.taxes) for line in issue.lines)
         self.tax_left = self.tax
         self.lines = {
-            line.number: LineState(line.net, service_days(line, zone, day)) for line in issue.lines
+            line.number: LineState(line.net, service_of(line, entity, issue.at))
+            for line in issue.lines
         }
         self.numbers = {line.line_id: line.number for line in issue.lines}
         self.refunded = 0
@@ -126,11 +123,13 @@ class Books:
         told: Mapping[Key, f.Fact],
         customers: Sequence[Mapping[str, object]],
         prefix: str,
+        company: Company,
     ) -> None:
         """Replay every fact; releases are added for all rows, whatever the clock."""
         self.told = told
         self.customers = {str(customer["account"]): customer for customer in customers}
         self.prefix = prefix
+        self.company = company
         self.entries: list[Entry] = []
         self.bills: list[Bill] = []
         self.outcomes: dict[Key, str] = {}
@@ -157,14 +156,21 @@ class Books:
         customer = self.customers.get(f"{self.prefix}/{customer_id}")
         if customer is None:
             return None
-        if customer.get("entity") in ENTITIES:
-            return str(customer["entity"])
-        return COUNTRIES.get(str(customer.get("country"))) or CURRENCIES.get(fact.currency)
+        return self.company.entity_of(customer, fact.currency)
+
+    def functional(self, entity: str) -> str:
+        """The currency that an entity keeps its books in."""
+        return self.company.entities[entity].currency
+
+    def day(self, fact: f.Fact, entity: str) -> date:
+        """The accounting date of a fact."""
+        return local_day(fact.at, self.company.entities[entity].zone)
 
     def entry(self, fact: f.Fact, entity: str) -> Entry:
         """An empty entry for a fact."""
-        day = local_day(fact.at, ZoneInfo(ENTITIES[entity][1]))
-        return Entry(fact.fact_id, day, entity, fact.currency, fact.purpose)
+        day = self.day(fact, entity)
+        invoice = fact.invoice or (fact.charge if isinstance(fact, f.Refund) else fact.fact_id)
+        return Entry(fact.fact_id, day, entity, fact.currency, fact.purpose, invoice)
 
     def settle(self, fact: f.Fact, outcome: str) -> None:
         """Note the outcome of a fact."""
@@ -188,19 +194,20 @@ class Books:
 
     def bill(self, fact: f.Fact, entity: str, amount: int) -> None:
         """Note what billing holds for a fact."""
-        period = period_of(local_day(fact.at, ZoneInfo(ENTITIES[entity][1])))
+        period = period_of(self.day(fact, entity))
         self.bills.append(Bill(entity, period, fact.currency, fact.purpose, amount))
 
     def issue(self, issue: f.Issue) -> Document | None:
         """Book the issue of an invoice; None while it waits."""
         if not any(line.net or any(line.taxes) for line in issue.lines):
             self.settle(issue, "no_entry")
-            return Document(issue, self.entity_of(issue) or "acme-us")
+            anyone = min(self.company.entities)
+            return Document(issue, self.company.entities[self.entity_of(issue) or anyone])
         entity = self.entity_of(issue)
-        if entity is None or ENTITIES[entity][0] != issue.currency:
+        if entity is None or self.functional(entity) != issue.currency:
             self.wait(issue, entity, issue.total)
             return None
-        document = Document(issue, entity)
+        document = Document(issue, self.company.entities[entity])
         entry = self.entry(issue, entity)
         entry.put("debit", document.counter, issue.total)
         for line in issue.lines:
@@ -217,7 +224,7 @@ class Books:
         if not payment.charged and not payment.from_balance:
             return self.settle(payment, "no_entry")
         entity = self.entity_of(payment)
-        if entity is None or ENTITIES[entity][0] != payment.currency:
+        if entity is None or self.functional(entity) != payment.currency:
             return self.wait(payment, entity, paid)
         entry = self.entry(payment, entity)
         role = "cash_received_elsewhere" if payment.out_of_band else "clearing"
@@ -236,7 +243,7 @@ class Books:
         if isinstance(fact, f.Note) and (fact.refund or not fact.total):
             return self.settle(fact, "no_entry")
         entity = self.entity_of(fact)
-        if entity is None or ENTITIES[entity][0] != fact.currency:
+        if entity is None or self.functional(entity) != fact.currency:
             return self.wait(fact, entity, billed)
         entry = self.entry(fact, entity)
         if isinstance(fact, f.Refund) and fact.invoice is None:
@@ -311,7 +318,8 @@ class Books:
         issue = document.issue
         for state in document.lines.values():
             for day, amount in sorted(state.rows.items()):
-                entry = Entry(issue.fact_id, day, entity, issue.currency, f.RELEASED)
+                name = issue.fact_id
+                entry = Entry(name, day, entity, issue.currency, f.RELEASED, name)
                 entry.put("debit", "deferred_revenue", amount)
                 entry.put("credit", "revenue", amount)
                 if entry.legs:
@@ -340,17 +348,16 @@ def take(
     document.tax_left -= tax
 
 
-def local_day(at: int, zone: ZoneInfo) -> date:
-    """The calendar day of a moment in the entity's zone."""
-    return datetime.fromtimestamp(at, UTC).astimezone(zone).date()
-
-
-def service_days(line: f.Line, zone: ZoneInfo, issued: date) -> tuple[date, date] | None:
-    """First day and the day after the last, or None when the line is revenue at once."""
+def service_of(line: f.Line, entity: Entity, issued_at: int) -> Service | None:
+    """The service period of a line, or None when it is revenue at once."""
     if line.start is None or line.end is None or line.end <= line.start:
         return None
-    start, end = local_day(line.start, zone), local_day(line.end, zone)
-    return (start, end) if start < end and end > issued else None
+    start, end = local_day(line.start, entity.zone), local_day(line.end, entity.zone)
+    issued = local_day(issued_at, entity.zone)
+    if start == end or end <= issued:
+        return None
+    policy = entity.policy(issued)
+    return Service(line.start, line.end, entity.zone, policy.basis, policy.rounding)
 
 
 def booked(entries: Sequence[Entry], today: date) -> list[Entry]:

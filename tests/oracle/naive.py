@@ -10,6 +10,7 @@ from datetime import date
 
 from . import facts as f
 from .books import Books, Entry, booked
+from .company import Company, acme
 from .facts import Record, read_all
 from .schedule import period_of
 
@@ -30,14 +31,16 @@ def journal(
     today: date,
     tenant: str = "acme",
     source: str = "stripe",
+    company: Company | None = None,
 ) -> list[dict[str, object]]:
     """Every entry booked by the day, by date, document and purpose."""
-    books = Books(read_all(bodies).facts, customers, f"{tenant}/{source}")
+    books = Books(read_all(bodies).facts, customers, f"{tenant}/{source}", company or acme())
     entries = booked(books.entries, today)
     entries.sort(key=lambda entry: (entry.day, entry.document, entry.purpose))
     return [
         {
             "document": entry.document,
+            "invoice": entry.invoice,
             "date": entry.day.isoformat(),
             "period": period_of(entry.day),
             "entity": entry.entity,
@@ -60,10 +63,11 @@ def recompute(
     today: date,
     tenant: str = "acme",
     source: str = "stripe",
+    company: Company | None = None,
 ) -> dict[str, object]:
     """Classes, control totals, deferred balances, mismatches and the trial balance."""
     reader = read_all(bodies)
-    books = Books(reader.facts, customers, f"{tenant}/{source}")
+    books = Books(reader.facts, customers, f"{tenant}/{source}", company or acme())
     entries = booked(books.entries, today)
     return {
         "events": event_classes(reader.records, books),

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from tests.oracle.naive import journal, recompute
+from tests.oracle.schedule import Service
 
 CUSTOMERS: list[dict[str, object]] = [
     {"account": "acme/stripe/cus_us", "party": "p1", "entity": "acme-us", "country": None},
@@ -349,6 +351,27 @@ def test_negative_zero_and_out_of_band() -> None:
     }
     assert totals[("2022-01", "invoice_issued")] == -4300
     assert totals[("2022-02", "revenue_released")] < 0
+
+
+@pytest.mark.parametrize(
+    ("basis", "rounding", "rows"),
+    [
+        ("day", "last_absorbs", [1600, 3100, 3100, 3000, 1200]),
+        ("even_month", "last_absorbs", [3000, 3000, 3000, 3000]),
+        ("even_month_prorated", "last_absorbs", [1550, 3066, 3066, 3068, 1250]),
+        ("even_month_prorated", "largest_remainder", [1550, 3067, 3067, 3066, 1250]),
+        ("even_month_prorated", "cumulative_round", [1550, 3067, 3066, 3067, 1250]),
+        ("millisecond", "last_absorbs", [1550, 3100, 3100, 3000, 1250]),
+    ],
+)
+def test_p12_every_basis_of_stripes_example(basis: str, rounding: str, rows: list[int]) -> None:
+    """120 for noon of 15 June to noon of 13 October (P12, and docs/accounting.md)."""
+    zone = ZoneInfo("America/New_York")
+    noon = [int(datetime(2022, *day, 12, tzinfo=zone).timestamp()) for day in ((6, 15), (10, 13))]
+    found = Service(noon[0], noon[1], zone, basis, rounding).spread(12000)
+    assert [amount for _, amount in sorted(found.items())] == rows
+    back = Service(noon[0], noon[1], zone, basis, rounding).spread(-12000)
+    assert back == {month: -amount for month, amount in found.items()}
 
 
 def test_yen_books_on_tokyo_days() -> None:

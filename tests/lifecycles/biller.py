@@ -1,0 +1,357 @@
+"""A small billing system for one customer with one subscription: it makes only possible moves.
+
+Problem: random payloads are mostly impossible ones, which prove nothing about possible ones. How:
+the biller knows its open and paid invoices, what each still has to give back and the customer's
+balance, and each move picks among what could happen next, in the shapes of Stripe's API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from tests.stripe_payloads import charge, credit_note, event, invoice, line, refund, tax
+
+from .life import Choose, Event, Market
+
+T = TypeVar("T")
+DAY = 86_400
+BEGIN = 1_767_139_200  # 2025-12-31T00:00:00Z: still December in New York, soon January in Tokyo
+DAYS_ON = (0, 1, 9, 17, 31, 44)
+HOURS = (12, 0, 4, 5, 15, 23)
+SERVICE_DAYS = (31, 0, 1, 14, 28, 90, 365)
+AMOUNTS = (3100, 0, 1, 99, 1000, 9_000, 36_500, 7_777)
+SHARES = (2, 1, 3, 7)
+
+
+@dataclass
+class Bill:
+    """An invoice as the biller knows it. Amounts are minor units."""
+
+    payload: dict[str, Any]
+    total: int
+    nets: list[int]
+    taxes: list[int]
+    from_balance: int = 0
+    state: str = "open"
+    charged: int = 0
+    noted: int = 0
+    noted_tax: int = 0
+    refunds: list[dict[str, Any]] = field(default_factory=list)
+    noted_refunds: int = 0
+
+    @property
+    def due(self) -> int:
+        """What is still to be paid."""
+        return self.total - self.from_balance - self.noted
+
+    @property
+    def refunded(self) -> int:
+        """What went back to the card."""
+        return sum(one["amount"] for one in self.refunds)
+
+    @property
+    def left(self) -> int:
+        """What may still be given back."""
+        return self.charged + self.from_balance - self.noted - self.plain_refunds
+
+    @property
+    def plain_refunds(self) -> int:
+        """Refunds that no credit note explains."""
+        return self.refunded - self.noted_refunds
+
+
+class Biller:
+    """The life of one subscription."""
+
+    def __init__(self, choose: Choose, market: Market, number: int) -> None:
+        """Nothing has happened yet."""
+        self.choose = choose
+        self.market = market
+        self.number = number
+        self.customer = f"cus_{number}"
+        self.clock = BEGIN
+        self.serial = 0
+        self.balance = 0
+        self.bills: list[Bill] = []
+        self.events: list[Event] = []
+
+    # What happens.
+
+    def move(self) -> None:
+        """Time goes on, and one possible thing happens (the first: a new invoice)."""
+        days = self.pick(DAYS_ON)
+        self.clock += days * DAY
+        self.clock += (self.pick(HOURS) - self.clock // 3600 % 24) % 24 * 3600
+        possible: list[Callable[[], None]] = [self.bill, self.change, self.subscription]
+        if self.unpaid():
+            possible += [self.pay, self.note_before_payment, self.void, self.give_up, self.fail]
+        if self.paid():
+            possible += [self.refund, self.note_to_balance]
+        self.pick(possible)()
+
+    def settle(self) -> None:
+        """Pay or void what is open."""
+        for open_bill in self.unpaid():
+            self.clock += DAY
+            if self.choose(3):
+                self.pay_bill(open_bill)
+            else:
+                self.close(open_bill, "voided")
+
+    def bill(self) -> None:
+        """An invoice of one to three lines; a discount or a tax on some."""
+        lines = [self.invoice_line(self.pick(AMOUNTS)) for _ in range(1 + self.choose(3))]
+        self.issue(lines)
+
+    def change(self) -> None:
+        """A plan change: money back for the rest of the period, and the new plan for it."""
+        end = self.clock + (1 + self.choose(40)) * DAY
+        back = self.plain_line(-self.pick(AMOUNTS[2:]), end, proration=True)
+        new = self.plain_line(self.pick(AMOUNTS), end, proration=True)
+        self.issue([back, new])
+
+    def subscription(self) -> None:
+        """A subscription began, changed or ended: the books don't move."""
+        kind = self.pick(("created", "updated", "deleted"))
+        payload = {
+            "id": f"sub_{self.number}",
+            "object": "subscription",
+            "customer": self.customer,
+            "currency": self.market.currency,
+            "status": "canceled" if kind == "deleted" else "active",
+            "start_date": BEGIN,
+            "current_period_start": self.clock,
+            "current_period_end": self.clock + 30 * DAY,
+            "items": {"object": "list", "data": []},
+        }
+        self.tell(f"customer.subscription.{kind}", payload, "")
+
+    def pay(self) -> None:
+        """An open invoice is paid."""
+        self.pay_bill(self.pick(self.unpaid()))
+
+    def fail(self) -> None:
+        """A card is declined."""
+        bill = self.pick(self.unpaid())
+        attempts = bill.payload["attempt_count"] + 1
+        bill.payload = bill.payload | {"attempt_count": attempts}
+        self.tell("invoice.payment_failed", bill.payload, f"declined at attempt {attempts - 1}")
+
+    def void(self) -> None:
+        """An open invoice is voided."""
+        self.close(self.pick(self.unpaid()), "voided")
+
+    def give_up(self) -> None:
+        """An open invoice is marked uncollectible."""
+        self.close(self.pick(self.unpaid()), "marked_uncollectible")
+
+    def note_before_payment(self) -> None:
+        """A credit note on an open invoice; one of the whole pays it."""
+        bill = self.pick(self.unpaid())
+        total = self.part(bill.due)
+        self.note(bill, total, "pre_payment", None)
+        if bill.due == 0:
+            self.settled(bill, 0)
+
+    def note_to_balance(self) -> None:
+        """A credit note on a paid invoice, kept for the next one."""
+        bill = self.pick(self.paid())
+        total = self.part(bill.left)
+        self.note(bill, total, "post_payment", None)
+        self.balance -= total
+
+    def note_with_refund(self) -> None:
+        """A credit note that a refund settles, told before or after it."""
+        bill = self.pick(self.paid())
+        most = min(bill.left, bill.charged - bill.refunded)
+        if most <= 0:
+            return self.subscription()
+        total = self.part(most)
+        refund_id = f"re_{self.name()}"
+        after = self.choose(2)
+        if not after:
+            self.note(bill, total, "post_payment", refund_id)
+        self.give_back(bill, refund_id, total)
+        bill.noted_refunds += total
+        if after:
+            self.note(bill, total, "post_payment", refund_id)
+        return None
+
+    def refund(self) -> None:
+        """Money goes back to the card."""
+        bill = self.pick(self.paid())
+        most = min(bill.left, bill.charged - bill.refunded)
+        if most <= 0:
+            return self.subscription()
+        return self.give_back(bill, f"re_{self.name()}", self.part(most))
+
+    # How it is told.
+
+    def issue(self, lines: list[dict[str, Any]]) -> None:
+        """Finalise an invoice of these lines."""
+        nets = [net_of(each) for each in lines]
+        taxes = [sum(each_tax["amount"] for each_tax in each["tax_amounts"]) for each in lines]
+        total = sum(nets) + sum(taxes)
+        starting = self.balance
+        applied = min(-starting, total) if total > 0 and starting < 0 else 0
+        self.balance += applied if total >= 0 else total
+        payload = invoice(
+            *lines,
+            id=f"in_{self.name()}",
+            customer=self.customer,
+            subscription=f"sub_{self.number}",
+            currency=self.market.currency,
+            total=total,
+            amount_due=max(total - applied, 0),
+            amount_paid=0,
+            starting_balance=starting,
+            ending_balance=self.balance,
+            charge=None,
+            status_transitions={"finalized_at": self.clock, "paid_at": None},
+        )
+        bill = Bill(payload, total, nets, taxes, applied)
+        self.bills.append(bill)
+        told = ", ".join(line_text(each) for each in lines)
+        self.tell("invoice.finalized", payload, f"total {total}: {told}")
+        if bill.due <= 0:
+            self.settled(bill, 0)
+
+    def pay_bill(self, bill: Bill) -> None:
+        """Charge what is due, or note that it came another way."""
+        elsewhere = self.choose(4) == 3
+        bill.charged = bill.due
+        self.settled(bill, bill.charged, elsewhere=elsewhere)
+
+    def settled(self, bill: Bill, amount: int, *, elsewhere: bool = False) -> None:
+        """Tell that an invoice is paid, under one of the two names or both."""
+        bill.state = "elsewhere" if elsewhere else "paid"
+        bill.payload = bill.payload | {
+            "amount_paid": amount,
+            "paid_out_of_band": elsewhere,
+            "charge": f"ch_{bill.payload['id']}" if amount and not elsewhere else None,
+            "status_transitions": bill.payload["status_transitions"] | {"paid_at": self.clock},
+        }
+        text = f"{amount} charged, {bill.from_balance} from the balance"
+        text += ", elsewhere" if elsewhere else ""
+        names = (["paid"], ["payment_succeeded"], ["paid", "payment_succeeded"])
+        for name in self.pick(names):
+            self.tell(f"invoice.{name}", bill.payload, text)
+
+    def close(self, bill: Bill, kind: str) -> None:
+        """Void an invoice, or give it up."""
+        bill.state = kind
+        times = bill.payload["status_transitions"] | {f"{kind}_at": self.clock}
+        bill.payload = bill.payload | {"status_transitions": times}
+        self.tell(f"invoice.{kind}", bill.payload, "")
+
+    def note(self, bill: Bill, total: int, kind: str, refund_id: str | None) -> None:
+        """A credit note with its tax in the invoice's ratio, so much as is left of it."""
+        gross, whole_tax = bill.total, sum(bill.taxes)
+        left = max(whole_tax - bill.noted_tax, 0)
+        owed = min(total * max(whole_tax, 0) // gross, left) if gross > 0 else 0
+        bill.noted += total
+        bill.noted_tax += owed
+        to_balance = kind == "post_payment" and refund_id is None
+        payload = credit_note(
+            id=f"cn_{self.name()}",
+            customer=self.customer,
+            invoice=bill.payload["id"],
+            currency=self.market.currency,
+            created=self.clock,
+            type=kind,
+            total=total,
+            refund=refund_id,
+            customer_balance_transaction=f"cbtxn_{self.name()}" if to_balance else None,
+            tax_amounts=[tax(owed)] if owed else [],
+        )
+        payload["lines"]["data"] = []
+        text = f"of {total} ({owed} tax) on {bill.payload['id']}, {kind}"
+        self.tell("credit_note.created", payload, text + (f", {refund_id}" if refund_id else ""))
+
+    def give_back(self, bill: Bill, refund_id: str, amount: int) -> None:
+        """A refund, told by its charge with all refunds so far."""
+        bill.refunds.append(refund(refund_id, amount, self.clock))
+        payload = charge(
+            *bill.refunds,
+            id=f"ch_{bill.payload['id']}",
+            customer=self.customer,
+            invoice=bill.payload["id"],
+            currency=self.market.currency,
+            amount=bill.charged,
+        )
+        self.tell("charge.refunded", payload, f"{refund_id} of {amount} on {bill.payload['id']}")
+
+    def tell(self, kind: str, payload: dict[str, Any], text: str) -> None:
+        """One webhook."""
+        name = str(payload["id"])
+        made = event(kind, dict(payload), id=f"evt_{self.name()}", created=self.clock)
+        self.events.append(Event(self.clock, made, f"{name} {text}".strip()))
+
+    # What it is made of.
+
+    def invoice_line(self, amount: int) -> dict[str, Any]:
+        """A line with or without a service period, discounted or taxed or not."""
+        days = self.pick(SERVICE_DAYS)
+        # A line may be billed before its service begins, after it began, or when it is over.
+        start = self.clock + self.pick((0, -40, -3, 20)) * DAY
+        made = self.plain_line(amount, start + days * DAY, start=start)
+        if self.choose(4) == 3:
+            made["discount_amounts"] = [{"amount": amount // 3, "discount": "di_1"}]
+        percent = self.pick(self.market.tax_percent)
+        base = net_of(made)
+        if percent and base:
+            inclusive = bool(self.choose(2))
+            owed = base * percent // (100 + percent) if inclusive else base * percent // 100
+            made["tax_amounts"] = [tax(owed, inclusive)]
+        return made
+
+    def plain_line(
+        self, amount: int, end: int, *, start: int | None = None, proration: bool = False
+    ) -> dict[str, Any]:
+        """A line of the subscription."""
+        return line(
+            amount,
+            id=f"il_{self.name()}",
+            currency=self.market.currency,
+            subscription=f"sub_{self.number}",
+            period={"start": self.clock if start is None else start, "end": end},
+            proration=proration,
+        )
+
+    def unpaid(self) -> list[Bill]:
+        """Open invoices with something to pay."""
+        return [bill for bill in self.bills if bill.state == "open" and bill.due > 0]
+
+    def paid(self) -> list[Bill]:
+        """Paid invoices that can still give something back."""
+        return [bill for bill in self.bills if bill.state == "paid" and bill.left > 0]
+
+    def part(self, amount: int) -> int:
+        """All of an amount, or a part of it that is not zero."""
+        return max(amount // self.pick(SHARES), 1)
+
+    def pick(self, options: Sequence[T]) -> T:
+        """One of several; the first is the simplest."""
+        return options[self.choose(len(options))]
+
+    def name(self) -> str:
+        """The next id: no two objects share one."""
+        self.serial += 1
+        return f"{self.number}_{self.serial}"
+
+
+def net_of(payload: dict[str, Any]) -> int:
+    """Amount less discounts and inclusive taxes."""
+    less = [one["amount"] for one in payload["discount_amounts"]]
+    less += [one["amount"] for one in payload["tax_amounts"] if one["inclusive"]]
+    return int(payload["amount"] - sum(less))
+
+
+def line_text(payload: dict[str, Any]) -> str:
+    """A line in a few words: net, tax, days of service from its start."""
+    period = payload["period"]
+    days = (period["end"] - period["start"]) // DAY
+    owed = sum(one["amount"] for one in payload["tax_amounts"])
+    return f"{net_of(payload)}+{owed} for {days} days"

@@ -1,0 +1,354 @@
+"""Generated lives of subscriptions: the books equal the oracle's, whatever the order of arrival.
+
+Each example is a few subscriptions' lives (tests/lifecycles). Their events arrive shuffled and with
+repeats between ticks; the customers and the ERP's answers come when they come. What then stands is
+compared, net, by document, role and natural period with `tests.oracle`, which reads the raw bodies.
+
+`STREAMSYNC_LIFECYCLES` sets how many lives are played; from 10,000 on hypothesis chooses anew each
+time, below that always the same ones, so that a change is judged by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections import Counter
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from streamsync.core.records import Customer, PeriodStatus
+from tests.ledger_driver import Books
+from tests.lifecycles import Event, Life, draw_life
+from tests.lifecycles.companies import PROFILES, company
+from tests.oracle import company as oracle
+from tests.oracle import naive
+from topology import topics
+
+LIVES = int(os.environ.get("STREAMSYNC_LIFECYCLES", "2000"))
+PER_EXAMPLE = 4
+END = date(2028, 6, 1)
+TICKS = ("2026-01-10", "2026-02-01", "2026-03-20")
+played: Counter[str] = Counter()
+
+some = settings(
+    max_examples=LIVES // 40,
+    derandomize=LIVES < 10_000,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.generate, Phase.shrink),
+    report_multiple_bugs=False,
+)
+searching = settings(some, max_examples=LIVES * 5 // (4 * PER_EXAMPLE))
+
+
+@st.composite
+def lives(draw: st.DrawFn, settle: bool = False) -> Life:
+    """Up to a few lives at once; shrinks to fewer and simpler events."""
+
+    def choose(count: int) -> int:
+        return draw(st.integers(0, count - 1)) if count > 1 else 0
+
+    return draw_life(choose, subscriptions=1 + choose(2 * PER_EXAMPLE - 1), settle=settle)
+
+
+def arrive(books: Books, life: Life, bodies: list[bytes], late: int) -> None:
+    """Everything comes in, cut up by ticks; some customers come only near the end."""
+    known = [customer(one) for one in life.customers]
+    for one in known[late:]:
+        books.feed(topics.CUSTOMERS, one.account, one)
+    size = len(bodies) // len(TICKS) + 1
+    for number, day in enumerate(TICKS):
+        for body in bodies[number * size : (number + 1) * size]:
+            books.webhook(body)
+        books.run()
+        books.tick(f"{day}T12:00:00")
+        books.run()
+    for one in known[:late]:
+        books.feed(topics.CUSTOMERS, one.account, one)
+    books.run()
+    for hour in (12, 13):
+        books.tick(f"{END}T{hour}:00:00")
+        books.run()
+
+
+def customer(told: Any) -> Customer:
+    return Customer(
+        tenant="acme",
+        account=told["account"],
+        party=told["party"],
+        country=told["country"],
+        version=1,
+        deleted=False,
+        published_by="crm",
+    )
+
+
+Where = tuple[str, str, str, str, str, str]
+Net = dict[Where, int]
+
+
+def books_net(books: Books) -> Net:
+    """Debit minus credit of all commands, by document, purpose, place, role and natural period."""
+    found: Counter[Where] = Counter()
+    for command in books.commands():
+        period = command.original_period or command.period
+        head = (command.document, command.purpose, command.entity, command.txn_currency)
+        for line in command.lines:
+            where = (*head, line.role, period)
+            found[where] += line.amount_minor if line.side == "debit" else -line.amount_minor
+    return {where: amount for where, amount in found.items() if amount}
+
+
+def oracle_net(life: Life, rules: oracle.Company) -> Net:
+    """The same by the oracle, from the bodies in the order of their times."""
+    found: Counter[Where] = Counter()
+    entries: list[Any] = naive.journal(life.bodies, life.customers, today=END, company=rules)
+    for entry in entries:
+        head = (entry["invoice"], entry["purpose"], entry["entity"], entry["currency"])
+        for line in entry["lines"]:
+            where = (*head, line["role"], entry["period"])
+            found[where] += (
+                line["amount_minor"] if line["side"] == "debit" else -line["amount_minor"]
+            )
+    return {where: amount for where, amount in found.items() if amount}
+
+
+def different(ours: Net, theirs: Net) -> dict[Where, tuple[int, int]]:
+    """What differs: the program's figure and the oracle's."""
+    return {
+        where: (ours.get(where, 0), theirs.get(where, 0))
+        for where in sorted({*ours, *theirs})
+        if ours.get(where, 0) != theirs.get(where, 0)
+    }
+
+
+def shuffled(bodies: list[bytes], order: int) -> list[bytes]:
+    """In the order of time (0), or in another one with repeats."""
+    if not order or not bodies:
+        return list(bodies)
+    draw = random.Random(order)
+    told = [*bodies, *draw.choices(bodies, k=len(bodies) // 3)]
+    draw.shuffle(told)
+    return told
+
+
+@searching
+@given(lives(), st.integers(0, 9), st.integers(0, PER_EXAMPLE), st.integers(0, len(PROFILES) - 1))
+def check_agreement(life: Life, order: int, late: int, policies: int) -> None:
+    told = shuffled(life.bodies, order)
+    rules, read = company(policies)
+    books = Books(company=rules, partitions=1)
+    arrive(books, life, told, late)
+    assert different(books_net(books), oracle_net(life, read)) == {}
+    expected: Any = naive.recompute(told, life.customers, [], today=END, company=read)
+    counts = books.counts() | {"inputs": len(told)}
+    assert counts == {name: count for name, count in expected["events"].items() if count}
+    played["lives"] += len(life.customers)
+    played["events"] += len(told)
+    played["entries"] += len(books.commands())
+
+
+def test_any_order_of_any_life_ends_in_the_oracles_books() -> None:
+    check_agreement()
+    assert played["lives"] >= LIVES
+    assert played["entries"] > played["lives"]
+
+
+@some
+@given(lives(), st.integers(0, 9))
+def test_every_entry_balances_in_both_currencies_and_belongs_to_one_entity(
+    life: Life, order: int
+) -> None:
+    books = Books(company=company(0)[0], partitions=1)
+    arrive(books, life, shuffled(life.bodies, order), 0)
+    for command in books.commands():
+        moved: Counter[tuple[str, str]] = Counter()
+        for line in command.lines:
+            assert line.amount_minor >= 0
+            assert line.functional_minor >= 0
+            moved["transaction", line.side] += line.amount_minor
+            moved["functional", line.side] += line.functional_minor
+        for kind in ("transaction", "functional"):
+            assert moved[kind, "debit"] == moved[kind, "credit"]
+        totals = command.totals
+        assert (totals.debit_minor, totals.credit_minor) == (
+            moved["transaction", "debit"],
+            moved["transaction", "credit"],
+        )
+
+
+@some
+@given(lives(settle=True), st.integers(0, 9), st.integers(0, len(PROFILES) - 1))
+def test_a_life_that_is_over_leaves_nothing_owed_and_nothing_deferred(
+    life: Life, order: int, policies: int
+) -> None:
+    books = Books(company=company(policies)[0], partitions=1)
+    arrive(books, life, shuffled(life.bodies, order), 0)
+    if not books.open_codes():
+        left = Counter[tuple[str, str]]()
+        for (entity, role), amount in books.balances().items():
+            left[entity, role] += amount
+        for entity in ("acme-jp", "acme-us"):
+            assert left[entity, "receivable"] == 0
+            assert left[entity, "deferred_revenue"] == 0
+
+
+@some
+@given(lives(), st.integers(0, 9), st.integers(0, PER_EXAMPLE))
+def test_replay_makes_the_same_commands_and_a_second_telling_none(
+    life: Life, order: int, late: int
+) -> None:
+    told = shuffled(life.bodies, order)
+    first, again = (Books(company=company(0)[0], partitions=1) for _ in range(2))
+    for books in (first, again):
+        arrive(books, life, told, late)
+    assert identities(first) == identities(again)
+    made = len(first.commands())
+    for body in told:
+        first.webhook(body)
+    first.run()
+    assert len(first.commands()) == made
+
+
+@some
+@given(lives(), st.integers(0, 9), st.integers(0, 2), st.integers(0, 60))
+def test_the_balances_of_a_closed_period_never_change(
+    life: Life, order: int, month: int, at: int
+) -> None:
+    """The period is closed after some of the events; whatever else comes goes elsewhere."""
+    period = ("2026-01", "2025-12", "2026-02")[month]
+    told = shuffled(life.bodies, order)
+    books = Books(company=company(0)[0], partitions=1)
+    for one in map(customer, life.customers):
+        books.feed(topics.CUSTOMERS, one.account, one)
+    for body in told[:at]:
+        books.webhook(body)
+    books.run()
+    books.tick("2026-03-01T12:00:00")
+    books.run()
+    for entity in ("acme-jp", "acme-us"):
+        books.publish(closed(entity, period))
+    books.run()
+    before = posted_in(books, period)
+    for body in told[at:]:
+        books.webhook(body)
+    books.run()
+    for hour in (12, 13):
+        books.tick(f"{END}T{hour}:00:00")
+        books.run()
+    assert posted_in(books, period) == before
+    assert different(books_net(books), oracle_net(life, company(0)[1])) == {}
+    for command in books.commands():
+        if command.original_period == period and command.period != period:
+            assert command.period > period
+
+
+@some
+@given(lives(), st.integers(0, 9), st.integers(0, 99))
+def test_no_missing_confirmation_is_forgotten_across_a_restart(
+    life: Life, order: int, wiped: int
+) -> None:
+    """The ERP is silent; deadlines pass; the process ends and begins, its disk lost or not."""
+    books = Books(company=company(0)[0], partitions=1)
+    for one in map(customer, life.customers):
+        books.feed(topics.CUSTOMERS, one.account, one)
+    for body in shuffled(life.bodies, order):
+        books.webhook(body)
+    books.run(lambda _: None)
+    for day in ("2026-05-01", "2026-05-20"):
+        books.tick(f"{day}T12:00:00")
+        books.run(lambda _: None)
+    missing = [one for one in books.open_codes() if one == "M01"]
+    books.driver.restart(wipe=bool(wiped % 2))
+    books.run(lambda _: None)
+    books.tick("2026-05-21T12:00:00")
+    books.run(lambda _: None)
+    assert [one for one in books.open_codes() if one == "M01"] == missing
+    keys = {command.idempotency_key for command in books.commands()}
+    due = {
+        command.idempotency_key for command in books.commands() if command.posting_date < "2026-05"
+    }
+    assert len(due) <= len(missing) <= len(keys)
+
+
+@some
+@given(lives(), st.integers(0, 10_000))
+def test_one_corrupted_amount_or_one_lost_event_is_noticed(life: Life, at: int) -> None:
+    """Whatever amount of a body that books something is changed by one, the two disagree."""
+    rules, read = company(0)
+    books = Books(company=rules, partitions=1)
+    arrive(books, life, life.bodies, 0)
+    ours = books_net(books)
+    count = len(life.events)
+    place = next((i % count for i in range(at, at + count) if matters(life, i % count, read)), None)
+    if place is None:
+        return
+    lost = replace(life, events=[*life.events[:place], *life.events[place + 1 :]])
+    assert different(ours, oracle_net(lost, read)) != {}
+    changed = replace(
+        life,
+        events=[*life.events[:place], corrupted(life.events[place]), *life.events[place + 1 :]],
+    )
+    assert different(ours, oracle_net(changed, read)) != {}
+
+
+def identities(books: Books) -> list[tuple[str, int, str]]:
+    """Key, revision and content of every command."""
+    made = [(one.idempotency_key, one.revision, one.content_hash) for one in books.commands()]
+    return sorted(made)
+
+
+def closed(entity: str, period: str) -> PeriodStatus:
+    return PeriodStatus(
+        tenant="acme",
+        entity=entity,
+        ledger="main",
+        period=period,
+        status="closed",
+        version=1,
+        changed_by="controller",
+    )
+
+
+def posted_in(books: Books, period: str) -> dict[tuple[str, str], int]:
+    """Balances of a period by the dates of posting."""
+    found: Counter[tuple[str, str]] = Counter()
+    for command in books.commands():
+        if command.period == period:
+            for line in command.lines:
+                sign = 1 if line.side == "debit" else -1
+                found[command.entity, line.role] += sign * line.amount_minor
+    return {where: amount for where, amount in found.items() if amount}
+
+
+def matters(life: Life, at: int, read: oracle.Company) -> bool:
+    """Whether the books would be others without an event."""
+    without = replace(life, events=[*life.events[:at], *life.events[at + 1 :]])
+    return different(oracle_net(life, read), oracle_net(without, read)) != {}
+
+
+def corrupted(event: Event) -> Event:
+    """The event with its amount one higher; an invoice's first line and its total."""
+    body: Any = json.loads(event.raw)
+    payload = body["data"]["object"]
+    kind = body["type"]
+    if kind == "invoice.finalized":
+        payload["lines"]["data"][0]["amount"] += 1
+        payload["total"] += 1
+    elif kind in ("invoice.paid", "invoice.payment_succeeded"):
+        payload["amount_paid"] += 1
+    elif kind == "charge.refunded":
+        for one in payload["refunds"]["data"]:
+            one["amount"] += 1
+    elif kind == "credit_note.created":
+        payload["total"] += 1
+    else:
+        payload["status_transitions"] = {}
+        body["created"] += 400 * 86_400
+    return replace(event, body=body)
