@@ -68,7 +68,7 @@ def main() -> None:
                 options.source,
                 step(options.output, options.codec),
                 no_dead_letters,
-                on_commit=lambda records, _outputs: meter.add(len(records)),
+                on_commit=lambda records, _outputs: meter.add(records),
             ),
         ),
         topics=(TopicSpec(options.source, PARTITIONS), TopicSpec(options.output, PARTITIONS)),

@@ -66,7 +66,9 @@ class Clock:
             now_ms = int(time.time() * 1_000)
             output = self._spec.tick(number, now_ms)
             self._producer.begin_transaction()
-            produce(self._producer, output, self._spec.partition, now_ms)
+            produce(
+                self._producer, output.topic, output.key, output.value, self._spec.partition, now_ms
+            )
             self._producer.commit_transaction(_CALL_TIMEOUT_S)
             self._number = number
             self._emitted()

@@ -116,5 +116,5 @@ def commit(batch: Batch, port: CommitPort, fault: FaultHook = no_faults) -> None
     port.store(batch.rows, batch.position)
     done(CommitStep.STORE)
     if batch.lane.on_commit is not None:
-        batch.lane.on_commit(batch.records, [output for output, _ in batch.outputs])
+        batch.lane.on_commit(batch.records, len(batch.outputs))
     done(CommitStep.REPORT)

@@ -8,6 +8,7 @@ buckets of bounded size, each sorted, with the largest key of each bucket beside
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 
 _BUCKET_MAX = 1_000
 
@@ -17,9 +18,13 @@ class KeyOrder:
 
     __slots__ = ("_buckets", "_largest")
 
-    def __init__(self) -> None:
-        self._buckets: list[list[str]] = []
-        self._largest: list[str] = []
+    def __init__(self, keys: Iterable[str] = ()) -> None:
+        ordered = sorted(keys)
+        half = _BUCKET_MAX // 2  # room to grow before a bucket is split
+        self._buckets: list[list[str]] = [
+            ordered[at : at + half] for at in range(0, len(ordered), half)
+        ]
+        self._largest: list[str] = [bucket[-1] for bucket in self._buckets]
 
     def add(self, key: str) -> None:
         if not self._buckets:
@@ -59,7 +64,3 @@ class KeyOrder:
             return None
         bucket = self._buckets[at]
         return bucket[bisect_left(bucket, key)]
-
-    def clear(self) -> None:
-        self._buckets.clear()
-        self._largest.clear()

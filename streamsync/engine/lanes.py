@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from streamsync.engine.cluster import Catalog, Cluster
 from streamsync.engine.commit import CommitError, FaultHook
-from streamsync.engine.lane import LaneSpec, SourceRecord, TopicSpec, Topology
+from streamsync.engine.lane import LaneSpec, TopicSpec, Topology
 from streamsync.engine.metrics import EngineMetrics
 from streamsync.engine.port import KafkaPort, LoopBackProducer
 from streamsync.engine.recovery import RecoveryCancelled, RecoveryPlan, recover
@@ -174,7 +174,7 @@ class LaneRuntime:
 
     def committed(self, batch: Batch, seconds: float) -> None:
         metrics, name = self._lanes.metrics, self.spec.name
-        metrics.records.labels(name).inc(len(batch.records))
+        metrics.records.labels(name).inc(batch.records)
         metrics.outputs.labels(name).inc(len(batch.outputs))
         metrics.loop_backs.labels(name).inc(len(batch.loop_backs))
         metrics.poison.labels(name).inc(batch.poison)
@@ -267,12 +267,7 @@ class Lanes:
                 seat.dropped += 1
                 self._seek_again(lane, seat)
                 continue
-            seat.offer(
-                [
-                    SourceRecord(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value)
-                    for r in fetched
-                ]
-            )
+            seat.offer(fetched)
         return rest
 
     def _seek_again(self, lane: LaneRuntime, seat: Seat) -> None:

@@ -92,7 +92,10 @@ class LoopBackProducer:
             producer = self._producer
         try:
             for output, timestamp_ms in records:
-                produce(producer, output, place(output), timestamp_ms, done)
+                produce(
+                    producer, output.topic, output.key, output.value, place(output),
+                    timestamp_ms, done,
+                )  # fmt: skip
             end = time.monotonic() + SETTLE_TIMEOUT_S
             while delivered < len(records) and time.monotonic() < end:
                 producer.poll(0.01)
@@ -107,7 +110,9 @@ class LoopBackProducer:
 
 def produce(
     producer: Producer,
-    output: Output,
+    topic: str,
+    key: bytes | None,
+    value: bytes | None,
     partition: int,
     timestamp_ms: int,
     on_delivery: Callable[[KafkaError | None, Message], None] | None = None,
@@ -115,13 +120,16 @@ def produce(
     """Hand one record to librdkafka, waiting while its queue is full."""
     while True:
         try:
+            # By position: names would cost more than the call. A record from before 1970 has
+            # no time that Kafka takes.
             producer.produce(
-                output.topic,
-                value=output.value,
-                key=output.key,
-                partition=partition,
-                timestamp=max(timestamp_ms, 0),
-                on_delivery=on_delivery,
+                topic,
+                value,
+                key,
+                partition,
+                on_delivery,
+                None,
+                timestamp_ms if timestamp_ms > 0 else 0,
             )
             return
         except BufferError:
@@ -129,8 +137,8 @@ def produce(
         except KafkaException as raised:
             if raised.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
                 raise OutputTooLarge(
-                    f"An output of {len(output.value or b'')} bytes to {output.topic!r}, key "
-                    f"{output.key!r}, is more than the producer may send: the step must write "
+                    f"An output of {len(value or b'')} bytes to {topic!r}, key "
+                    f"{key!r}, is more than the producer may send: the step must write "
                     "smaller records."
                 ) from raised
             raise
@@ -185,10 +193,11 @@ class KafkaPort:
 
     def outputs(self, records: Sequence[tuple[Output, int]]) -> None:
         def send() -> None:
+            producer, place, touched = self._producer, self._place, self._touched
             for output, timestamp_ms in records:
-                partition = self._place(output)
-                self._touched.add((output.topic, partition))
-                produce(self._producer, output, partition, timestamp_ms)
+                partition = place(output)
+                touched.add((output.topic, partition))
+                produce(producer, output.topic, output.key, output.value, partition, timestamp_ms)
 
         self._call(send, again=False)
 
@@ -197,20 +206,22 @@ class KafkaPort:
         self._timestamp_ms = int(time.time() * 1_000)
 
         def send() -> None:
+            producer, topic, partition = self._producer, self._changelog, self._partition
+            timestamp_ms = self._timestamp_ms
             for key, value in rows:
-                row = Output(self._changelog, key, value)
-                produce(self._producer, row, self._partition, self._timestamp_ms)
+                produce(producer, topic, key, value, partition, timestamp_ms)
 
         self._call(send, again=False)
 
     def marker(self, position: int) -> None:
         self._marker_offset = None
-        row = Output(self._changelog, MARKER, self._marker(position).encode())
+        value = self._marker(position).encode()
 
         def send() -> None:
             produce(
-                self._producer, row, self._partition, self._timestamp_ms, self._marker_delivered
-            )
+                self._producer, self._changelog, MARKER, value, self._partition,
+                self._timestamp_ms, self._marker_delivered,
+            )  # fmt: skip
 
         self._call(send, again=False)
 

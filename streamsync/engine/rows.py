@@ -18,7 +18,7 @@ import msgspec
 T = TypeVar("T")
 
 # Deterministic, because a re-run after a crash must write identical bytes.
-_ENCODER = msgspec.msgpack.Encoder(order="deterministic")
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
 _VERSION_MAX = 255
@@ -35,7 +35,7 @@ class UnknownRowVersion(RowError):
 class RowType(Generic[T]):
     """One kind of row: its tag, its current version and the readers of older versions."""
 
-    __slots__ = ("_decode", "_readers", "head", "tag", "version")
+    __slots__ = ("_decode", "_prefix", "_readers", "head", "tag", "version")
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class RowType(Generic[T]):
         self.tag = tag
         self.version = version
         self.head = tag + "|"
+        self._prefix = bytes((version,))
         self._readers = dict(readers or {})
         self._decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(cls).decode
 
@@ -61,7 +62,7 @@ class RowType(Generic[T]):
         return f"RowType({self.tag!r}, {self.version})"
 
     def encode(self, value: T) -> bytes:
-        return bytes((self.version,)) + _ENCODER.encode(value)
+        return self._prefix + _encode(value)
 
     def decode(self, key: str, data: bytes) -> T:
         version = data[0] if data else -1

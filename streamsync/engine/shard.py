@@ -2,8 +2,9 @@
 
 Problem: decoding a row each time a step looks at it would cost more than the step, rows must not
 reach RocksDB before their transaction is committed, and a poison record must leave no trace. So
-a shard keeps decoded values in a cache, changed ones in a dirty map that the commit drains, and
-a journal of the current step that can be played backwards.
+a shard keeps decoded values in a cache, the names of changed ones in a dirty map that the commit
+drains, and a journal of the current step that can be played backwards. The order of the dirty
+names is only kept once a step has scanned.
 
 Invariants: the store below holds only committed rows and doesn't change during a step; every
 dirty row is in the cache; an evicted row is never dirty.
@@ -75,9 +76,9 @@ class LaneShard:
         self.partition = partition
         self._store = store
         self._cache: dict[str, Any] = {}
-        self._dirty: dict[str, tuple[RowType[Any], Any]] = {}
-        self._order = KeyOrder()
-        self._journal: list[tuple[str, Any, Any]] = []
+        self._dirty: dict[str, RowType[Any]] = {}
+        self._order: KeyOrder | None = None
+        self._journal: list[tuple[str, RowType[Any] | None, Any]] = []
 
     # -- what steps use
 
@@ -98,6 +99,9 @@ class LaneShard:
         after: str | None = None,
         limit: int | None = None,
     ) -> Iterator[tuple[str, T]]:
+        order = self._order
+        if order is None:
+            order = self._order = KeyOrder(self._dirty)
         head = len(row.head)
         low = row.head + prefix
         # A zero character appended makes the next key in order: "behind" becomes "from".
@@ -108,12 +112,12 @@ class LaneShard:
         while left is None or left > 0:
             while stored is not None and (stored[0] < cursor or stored[0] in self._dirty):
                 stored = next(committed, None)
-            changed = self._order.at_or_after(cursor)
+            changed = order.at_or_after(cursor)
             if changed is not None and not changed.startswith(low):
                 changed = None
             if changed is not None and (stored is None or changed < stored[0]):
                 cursor = changed + "\0"
-                value = self._dirty[changed][1]
+                value = self._cache[changed]
                 if value is _ABSENT:
                     continue
                 found = changed
@@ -138,9 +142,10 @@ class LaneShard:
     def undo_step(self) -> None:
         """Undo every change since `begin_step`."""
         for key, dirty, cached in reversed(self._journal):
-            if dirty is _UNKNOWN:
+            if dirty is None:
                 del self._dirty[key]
-                self._order.discard(key)
+                if self._order is not None:
+                    self._order.discard(key)
             else:
                 self._dirty[key] = dirty
             if cached is _UNKNOWN:
@@ -151,15 +156,16 @@ class LaneShard:
 
     def changes(self) -> list[tuple[bytes, bytes | None]]:
         """Every dirty row as bytes, `None` for a deleted one, in order of first change."""
+        cache = self._cache
         return [
-            (key.encode(), None if value is _ABSENT else row.encode(value))
-            for key, (row, value) in self._dirty.items()
+            (key.encode(), None if (value := cache[key]) is _ABSENT else row.encode(value))
+            for key, row in self._dirty.items()
         ]
 
     def committed(self) -> None:
         """The dirty rows are in the store now."""
         self._dirty.clear()
-        self._order.clear()
+        self._order = None
         self._journal.clear()
         if len(self._cache) > CACHED_ROWS_MAX:
             for key in list(self._cache)[: len(self._cache) - CACHED_ROWS_MAX // 2]:
@@ -176,11 +182,11 @@ class LaneShard:
         return value
 
     def _change(self, row: RowType[Any], key: str, value: Any) -> None:
-        dirty = self._dirty.get(key, _UNKNOWN)
+        dirty = self._dirty.get(key)
         self._journal.append((key, dirty, self._cache.get(key, _UNKNOWN)))
-        if dirty is _UNKNOWN:
+        if dirty is None and self._order is not None:
             self._order.add(key)
-        self._dirty[key] = (row, value)
+        self._dirty[key] = row
         self._cache[key] = value
 
     def _committed(self, start: str, low: str) -> Iterator[tuple[str, bytes]]:

@@ -15,11 +15,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from streamsync.engine.fetch import take_fetched
 from streamsync.engine.seat import UNTIL_SEEK, Seat
 
 if TYPE_CHECKING:
@@ -54,6 +55,41 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
             return super()._create_worker_consumer(transport)
         finally:
             consumer.in_transaction = before
+
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: set[TP],
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> Mapping[TP, list[Any]]:
+        """As Faust's, but records of lanes are unpacked by `fetch`, whole batches at a time."""
+        if not self.consumer.flow_active:
+            return {}
+        fetcher, topics = consumer._fetcher, self._lanes.by_source
+        if consumer._closed or fetcher._closed:
+            raise ConsumerStoppedError
+        stock = {tp for tp in active_partitions if tp.topic not in topics}
+
+        async def take() -> Mapping[Any, list[Any]]:
+            if fetcher._subscriptions.reassignment_in_progress:
+                await fetcher._subscriptions.wait_for_assignment()
+            found: Mapping[Any, list[Any]] = take_fetched(fetcher, topics, active_partitions)
+            if stock and not found:
+                found = await fetcher.fetched_records(stock, max_records=max_records)
+            return found
+
+        with fetcher._subscriptions.fetch_context():
+            found = await take()
+            if not found and timeout:
+                waiter = fetcher._create_fetch_waiter()
+                await asyncio.wait([waiter], timeout=timeout)
+                if not waiter.done():
+                    waiter.cancel()
+                    return {}
+                waiter.result()  # raises what the group's coordinator has to say
+                found = await take()
+            return found
 
     async def call(self, action: Callable[[Any], Awaitable[None] | None]) -> None:
         """Run something with aiokafka's consumer in its own thread."""

@@ -20,7 +20,7 @@ class Batch:
 
     lane: LaneSpec
     partition: int
-    records: Sequence[SourceRecord]
+    records: int
     loop_backs: Sequence[tuple[Output, int]]
     outputs: Sequence[tuple[Output, int]]
     rows: Sequence[tuple[bytes, bytes | None]]
@@ -37,37 +37,42 @@ class PartitionWork:
         self.position = position
         self.skipped = 0
         self._poison = 0
-        self._records: list[SourceRecord] = []
+        self._records = 0
         self._loop_backs: list[tuple[Output, int]] = []
         self._outputs: list[tuple[Output, int]] = []
 
     def __len__(self) -> int:
-        return len(self._records)
+        return self._records
 
     def apply(self, records: Iterable[SourceRecord]) -> None:
         """Run the step over records; those below the position were done before, and are skipped."""
+        source, outputs = self.lane.source, self._outputs
         for record in records:
             if record.offset < self.position:
                 self.skipped += 1
                 continue
             for output in self._run_step(record):
-                kind = self._loop_backs if output.topic == self.lane.source else self._outputs
-                kind.append((output, record.timestamp_ms))
-            self._records.append(record)
+                if output.topic == source:
+                    self._loop_backs.append((output, record.timestamp_ms))
+                else:
+                    outputs.append((output, record.timestamp_ms))
+            self._records += 1
             self.position = record.offset + 1
 
     def _run_step(self, record: SourceRecord) -> Sequence[Output]:
         self.shard.begin_step()
         try:
-            return list(self.lane.step(self.shard, record))
+            made = self.lane.step(self.shard, record)
+            # A generator works while it is read: none of its outputs counts before its end.
+            return made if type(made) is tuple else tuple(made)
         except Poison as poison:
             self.shard.undo_step()
             self._poison += 1
-            return list(self.lane.dead_letter(record, poison))
+            return tuple(self.lane.dead_letter(record, poison))
 
     def batch(self) -> Batch | None:
         """Everything since the last commit; `None` when nothing was read."""
-        if not self._records:
+        if self._records == 0:
             return None
         return Batch(
             lane=self.lane,
@@ -84,5 +89,5 @@ class PartitionWork:
         """The last batch is durable."""
         self.shard.committed()
         # New lists, since the batch that was handed out keeps the old ones.
-        self._records, self._loop_backs, self._outputs = [], [], []
-        self._poison = 0
+        self._loop_backs, self._outputs = [], []
+        self._records = self._poison = 0
