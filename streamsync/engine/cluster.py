@@ -84,6 +84,9 @@ class Cluster:
         }
         if transactional_id is not None:
             settings["transactional.id"] = transactional_id
+            # Every transaction ends with a flush, which doesn't linger: this only keeps a large one
+            # from leaving in small requests while it is produced.
+            settings["linger.ms"] = 50
             settings["transaction.timeout.ms"] = TRANSACTION_TIMEOUT_MS
         return Producer(settings, logger=_client_log())
 

@@ -30,14 +30,10 @@ def murmur2(data: bytes) -> int:
     return value ^ value >> 15
 
 
+# Python computes murmur2 twenty times slower than it looks a key up again.
 @lru_cache(maxsize=1 << 16)
-def _positive_hash(data: bytes) -> int:
-    # Python computes murmur2 a hundred times slower than it looks an account up again.
-    return murmur2(data) & 0x7FFFFFFF
-
-
 def account_partition(key: bytes | None, partitions: int) -> int:
     """The partition of a key; a record without a key goes to partition 0, always the same."""
     if key is None:
         return 0
-    return _positive_hash(key.split(b"|", 1)[0]) % partitions
+    return (murmur2(key.split(b"|", 1)[0]) & 0x7FFFFFFF) % partitions

@@ -172,7 +172,7 @@ class KafkaPort:
         disk: RowsOnDisk,
         touched: frozenset[tuple[str, int]] = frozenset(),
     ) -> None:
-        self._topology = topology
+        self._partitioner = topology.partitioner
         self._catalog = catalog
         self._held: Producer | None = producer
         self._loop_backs = loop_backs
@@ -193,11 +193,11 @@ class KafkaPort:
 
     def outputs(self, records: Sequence[tuple[Output, int]]) -> None:
         def send() -> None:
-            producer, place, touched = self._producer, self._place, self._touched
+            producer, place, touch = self._producer, self._place, self._touched.add
             for output, timestamp_ms in records:
-                partition = place(output)
-                touched.add((output.topic, partition))
-                produce(producer, output.topic, output.key, output.value, partition, timestamp_ms)
+                topic, key, partition = output.topic, output.key, place(output)
+                touch((topic, partition))
+                produce(producer, topic, key, output.value, partition, timestamp_ms)
 
         self._call(send, again=False)
 
@@ -274,10 +274,9 @@ class KafkaPort:
         return Marker(position, self.touched)
 
     def _place(self, output: Output) -> int:
-        count = self._catalog.partitions(output.topic)
-        if output.partition is not None:
-            return output.partition
-        return self._topology.partitioner(output.key, count)
+        count = self._catalog.partitions(output.topic)  # creates a topic that is new
+        partition = output.partition
+        return self._partitioner(output.key, count) if partition is None else partition
 
     def _marker_delivered(self, error: KafkaError | None, message: Message) -> None:
         self._marker_offset = None if error is not None else message.offset()

@@ -4,7 +4,7 @@ Problem: a quiet partition must answer at once, a busy one must fill its transac
 one commits no other may wait. So each partition is a task of its own with the commit rule
 
     commit when the current batch is done, no commit is in flight, and the last one began
-    at least `gap` ago; at most about 4,000 records, at most about a second of work
+    at least `gap` ago; at most about 10,000 records, at most about a second of work
 
 where the gap grows with the number of partitions that are committing (`pace`). The commit itself
 runs in a thread. What goes wrong in it is repaired here: `Aborted` and `Unsettled` recover the
@@ -32,7 +32,7 @@ from streamsync.engine.work import Batch, PartitionWork
 
 log = logging.getLogger(__name__)
 
-RECORDS_MAX = 4_000
+RECORDS_MAX = 10_000
 WORK_MAX_S = 1.0
 FAILURES_MAX = 8
 QUEUE_HIGH = 8_000

@@ -70,7 +70,7 @@ class MemoryRows:
 class LaneShard:
     """A shard over a row store; satisfies `lane.Shard`."""
 
-    __slots__ = ("_cache", "_dirty", "_journal", "_order", "_store", "partition")
+    __slots__ = ("_cache", "_dirty", "_journal", "_order", "_store", "begin_step", "partition")
 
     def __init__(self, partition: int, store: RowStore) -> None:
         self.partition = partition
@@ -79,11 +79,16 @@ class LaneShard:
         self._dirty: dict[str, RowType[Any]] = {}
         self._order: KeyOrder | None = None
         self._journal: list[tuple[str, RowType[Any] | None, Any]] = []
+        self.begin_step = self._journal.clear
+        """From here on `undo_step` returns to this point."""
 
     # -- what steps use
 
     def get(self, row: RowType[T], key: str) -> T | None:
-        value = self._value(row, row.head + key)
+        name = row.head + key
+        value = self._cache.get(name, _UNKNOWN)
+        if value is _UNKNOWN:
+            value = self._load(row, name)
         return None if value is _ABSENT else cast(T, value)
 
     def put(self, row: RowType[T], key: str, value: T) -> None:
@@ -135,10 +140,6 @@ class LaneShard:
 
     # -- what the engine uses
 
-    def begin_step(self) -> None:
-        """From here on `undo_step` returns to this point."""
-        self._journal.clear()
-
     def undo_step(self) -> None:
         """Undo every change since `begin_step`."""
         for key, dirty, cached in reversed(self._journal):
@@ -173,12 +174,9 @@ class LaneShard:
 
     # -- inside
 
-    def _value(self, row: RowType[Any], key: str) -> Any:
-        value = self._cache.get(key, _UNKNOWN)
-        if value is _UNKNOWN:
-            data = self._store.get(key.encode())
-            value = _ABSENT if data is None else row.decode(key, data)
-            self._cache[key] = value
+    def _load(self, row: RowType[Any], key: str) -> Any:
+        data = self._store.get(key.encode())
+        value = self._cache[key] = _ABSENT if data is None else row.decode(key, data)
         return value
 
     def _change(self, row: RowType[Any], key: str, value: Any) -> None:

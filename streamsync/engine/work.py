@@ -46,29 +46,30 @@ class PartitionWork:
 
     def apply(self, records: Iterable[SourceRecord]) -> None:
         """Run the step over records; those below the position were done before, and are skipped."""
-        source, outputs = self.lane.source, self._outputs
+        shard, step, source = self.shard, self.lane.step, self.lane.source
+        begin_step, add_output = shard.begin_step, self._outputs.append
         for record in records:
-            if record.offset < self.position:
+            offset = record.offset
+            if offset < self.position:
                 self.skipped += 1
                 continue
-            for output in self._run_step(record):
+            begin_step()
+            try:
+                made = step(shard, record)
+                if type(made) is not tuple:
+                    # A generator works while it is read: nothing of it counts before its end.
+                    made = tuple(made)
+            except Poison as poison:
+                shard.undo_step()
+                self._poison += 1
+                made = tuple(self.lane.dead_letter(record, poison))
+            for output in made:
                 if output.topic == source:
                     self._loop_backs.append((output, record.timestamp_ms))
                 else:
-                    outputs.append((output, record.timestamp_ms))
+                    add_output((output, record.timestamp_ms))
             self._records += 1
-            self.position = record.offset + 1
-
-    def _run_step(self, record: SourceRecord) -> Sequence[Output]:
-        self.shard.begin_step()
-        try:
-            made = self.lane.step(self.shard, record)
-            # A generator works while it is read: none of its outputs counts before its end.
-            return made if type(made) is tuple else tuple(made)
-        except Poison as poison:
-            self.shard.undo_step()
-            self._poison += 1
-            return tuple(self.lane.dead_letter(record, poison))
+            self.position = offset + 1
 
     def batch(self) -> Batch | None:
         """Everything since the last commit; `None` when nothing was read."""
