@@ -73,7 +73,7 @@ def _status_without_place(fact: Fact, missing: Missing) -> Status:
 def _book_placed(
     turn: Turn, placed: Placed, row: DocumentRow, stored: Sequence[FactRow]
 ) -> tuple[dict[str, Status], dict[str, Missing]]:
-    """Classes of the facts, and the revaluations that wait for their rate."""
+    """Classes of the facts, and what waits beside them."""
     zone = placed.entity.time_zone
     facts = [fact.fact for fact in stored]
     today = local_date(turn.clock.time_ms, zone)
@@ -102,10 +102,7 @@ def _book_placed(
             sums=sums,
         ),
     )
-    return statuses, {
-        f"revaluation:{period}": Missing(why.reason, why.detail)
-        for period, why in sent.not_revalued.items()
-    }
+    return statuses, sent.aside
 
 
 def _as_now_told(
@@ -221,7 +218,7 @@ def _settle(
     missing: Mapping[str, Missing],
 ) -> None:
     """Write down each fact's class; open and resolve its exception; keep the waiting index."""
-    reasons = waiting.revaluations(turn, account, document, missing)
+    reasons = waiting.beside(turn, account, document, missing)
     for fact in stored:
         outcome, reason, detail = statuses[fact.fact.fact_id]
         if outcome == "waiting" and reason is not None:

@@ -1,4 +1,4 @@
-"""Control totals, period status and the books of an entity.
+"""Control totals and the books of an entity.
 
 Problem: totals are only worth comparing when both sides were taken at the same point, and an
 entity's documents are spread over all partitions. How: each partition keeps absolute control totals
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from streamsync.core.calendar import next_period
 from streamsync.core.closing import (
     add_roles,
     add_totals,
@@ -22,7 +21,6 @@ from streamsync.core.closing import (
 from streamsync.core.records import (
     Contribution,
     ControlTotal,
-    PeriodStatus,
     PostingCommand,
     PostingLine,
     RoleTotal,
@@ -30,10 +28,8 @@ from streamsync.core.records import (
 )
 from topology import topics
 from topology.enrich import Placed
-from topology.rows import BOOK, CONTRIBUTION, PERIOD, ROLE_TOTAL, TOTAL, DocumentRow, row_key
+from topology.rows import BOOK, CONTRIBUTION, ROLE_TOTAL, TOTAL, DocumentRow, row_key
 from topology.turn import Turn
-
-_PERIODS_AHEAD_MAX = 120
 
 
 def add_billing(turn: Turn, placed: Placed, before: DocumentRow, after: Mapping[str, int]) -> None:
@@ -88,43 +84,6 @@ def add_difference(turn: Turn, command: PostingCommand, difference_minor: int) -
     if difference_minor:
         where = _where(command, command.period)
         _add(turn, *where, open_difference_minor=difference_minor)
-
-
-def open_period(
-    turn: Turn, book: tuple[str, str, str], natural: str, date: str
-) -> tuple[str, str, str]:
-    """Where something of a natural period and date may post: period, posting date, basis.
-
-    `book`: tenant, entity and ledger.
-    """
-    period = natural
-    for _ in range(_PERIODS_AHEAD_MAX):
-        known = turn.shard.get(PERIOD, row_key(*book, period))
-        if known is None or known.status == "open":
-            return (
-                (period, date, "natural")
-                if period == natural
-                else (
-                    period,
-                    f"{period}-01",
-                    "rolled",
-                )
-            )
-        period = next_period(period)
-    raise ValueError(
-        f"Entity {book[1]} has no open period within {_PERIODS_AHEAD_MAX} months after "
-        f"{natural}: publish a period status."
-    )
-
-
-def receive_period(turn: Turn, status: PeriodStatus) -> bool:
-    """Take a period's status; false when a version at least as high is known."""
-    key = row_key(status.tenant, status.entity, status.ledger, status.period)
-    known = turn.shard.get(PERIOD, key)
-    if known is not None and known.version >= status.version:
-        return False
-    turn.shard.put(PERIOD, key, status)
-    return True
 
 
 def contribute(turn: Turn, tenant: str, tick_number: int, time_ms: int) -> None:

@@ -46,7 +46,13 @@ class Placed:
     party: str
 
     def policy_at(self, date: str) -> Policy | None:
-        """The policy in force for the entity on an ISO date: the latest that has begun."""
+        """The policy in force for the entity on an ISO date: the latest that has begun.
+
+        There is none before the company's first day: such a document belongs to older books, and
+        waits for somebody to decide.
+        """
+        if date < self.company.effective_from:
+            return None
         begun = [
             assigned
             for assigned in self.company.policies

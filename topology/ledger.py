@@ -21,7 +21,7 @@ from streamsync.core.records import (
     Tick,
 )
 from streamsync.engine.lane import Output, Poison, Shard, SourceRecord, Step
-from topology import account, advance, aggregate, close, enrich, reconcile
+from topology import account, advance, aggregate, close, enrich, periods, reconcile
 from topology.sequence import Codec, decode, position_of
 from topology.turn import Turn
 
@@ -56,7 +56,7 @@ def _customer(turn: Turn, customer: Customer) -> None:
 
 
 def _period(turn: Turn, status: PeriodStatus) -> None:
-    if close.receive_period(turn, status):
+    if periods.receive_period(turn, status):
         advance.start_sweep(turn)
 
 

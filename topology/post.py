@@ -18,7 +18,7 @@ import msgspec
 
 from streamsync.core import posting
 from streamsync.core.company import Entity
-from streamsync.core.fx import NoRate, Valued
+from streamsync.core.fx import Valued
 from streamsync.core.journal import Entry
 from streamsync.core.records import (
     ForeignExchange,
@@ -27,7 +27,7 @@ from streamsync.core.records import (
     PostingCommand,
     PostingLine,
 )
-from topology import close, report, topics
+from topology import close, periods, report, topics
 from topology.enrich import Missing, Placed, account_rules_used, posting_lines, value
 from topology.rows import (
     DUE,
@@ -64,10 +64,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What waits: facts, and revaluations by period; and the month end of the next revaluation."""
+    """What waits: facts by id; and, by a name of its own, what stops no fact: a revaluation, a
+    posting whose period is closed. And the month end of the next revaluation.
+    """
 
     held: dict[str, Missing]
-    not_revalued: dict[str, NoRate]
+    aside: dict[str, Missing]
     next_revaluation: date | None
 
 
@@ -88,6 +90,10 @@ def send_differences(
     key_of = partial(_key_of, placed)
     made = value(turn, placed, entries, key_of, before)
     held = {fact_id: Missing(why.reason, why.detail) for fact_id, why in made.held.items()}
+    aside = {
+        f"revaluation:{period}": Missing(why.reason, why.detail)
+        for period, why in made.not_revalued.items()
+    }
     valued = {key_of(one.entry): one for one in made.valued}
     targets: dict[str, Target | None] = {key_of(entry): None for entry in entries}
     for key, one in valued.items():
@@ -100,10 +106,15 @@ def send_differences(
     facts = {fact.fact.fact_id: fact for fact in stored}
     for key in sorted(targets.keys() | before.keys()):
         target = targets[key] if key in targets else _gone(before[key])
-        if target is not None:
-            known = before.get(key) or PostingRow(target.fact_id, target.purpose)
-            _advance(turn, placed, row, key, known, target, facts[target.fact_id])
-    return Sent(held, made.not_revalued, made.next_revaluation)
+        if target is None:
+            continue
+        known = before.get(key) or PostingRow(target.fact_id, target.purpose)
+        stuck = _advance(turn, placed, row, key, known, target, facts[target.fact_id])
+        if stuck is not None and known.period_refused:
+            aside[f"posting:{target.purpose}:{target.natural_period}:{key[:8]}"] = stuck
+        elif stuck is not None:
+            held[target.fact_id] = stuck
+    return Sent(held, aside, made.next_revaluation)
 
 
 def _key_of(placed: Placed, entry: Entry) -> str:
@@ -171,24 +182,36 @@ def _advance(
     row: PostingRow,
     target: Target,
     fact: FactRow,
-) -> None:
-    """Send the next revision of a key, if the books differ and none is in flight."""
+) -> Missing | None:
+    """Send the next revision of a key, if the books differ and none is in flight.
+
+    Answers why it cannot be sent, when no period takes it.
+    """
     where = row_key(placed.account, placed.document, key)
     if row.in_flight is not None:
         blocked = row.in_flight.target_hash != target.content_hash
         if blocked != row.blocked:
             turn.shard.put(POSTING, where, msgspec.structs.replace(row, blocked=blocked))
-        return
-    if row.refused_command is not None and target.content_hash != row.refused_hash:
-        row = _withdraw(turn, where, row, row.refused_command)
+        return None
+    where_to = _place(turn, placed, row.accepted, target)
+    refused = row.refused_command
+    if refused is not None and (
+        target.content_hash != row.refused_hash
+        or (row.period_refused and where_to is not None and where_to.period != refused.period)
+    ):
+        row = _withdraw(turn, where, row, refused)
     held = row.accepted.content_hash if row.accepted else posting.content_hash((), "")
-    if target.content_hash in (held, row.refused_hash):
-        return
-    command = _command(turn, placed, document, key, row, target, fact)
+    if target.content_hash == held:
+        return None
+    if target.content_hash == row.refused_hash:
+        return _closed(row.refused_command) if row.period_refused else None
+    if where_to is None:
+        return Missing("period_not_open", f"no period from {target.natural_period} on takes it")
+    command = _command(turn, placed, document, key, row, target, fact, where_to)
     wrong = posting.check_command(command)
     if wrong:
         _report_invalid(turn, command, wrong)
-        return
+        return None
     flight = InFlight(command, target.content_hash, target.lines)
     after = msgspec.structs.replace(
         row, revision=command.revision, in_flight=flight, refused_hash=None, blocked=False
@@ -205,6 +228,24 @@ def _advance(
     turn.emit(topic, placed.account, command)
     turn.gauge("in_flight", 1)
     close.add_command(turn, command)
+    return None
+
+
+def _closed(refused: PostingCommand | None) -> Missing:
+    period = refused.period if refused is not None else "its period"
+    detail = f"the ERP says that {period} is closed, no status of it has come: close or reopen it"
+    return Missing("period_not_open", detail)
+
+
+def _place(
+    turn: Turn, placed: Placed, accepted: Accepted | None, target: Target
+) -> periods.Place | None:
+    """What was accepted is changed in its own period while that is open."""
+    entity = _entity_for(placed, accepted)
+    natural = (target.natural_period, target.date)
+    if accepted is not None:
+        natural = (accepted.period, accepted.posting_date)
+    return periods.place(turn, placed.company, (entity.id, entity.ledger), target.purpose, natural)
 
 
 def _withdraw(turn: Turn, where: str, row: PostingRow, refused: PostingCommand) -> PostingRow:
@@ -213,7 +254,9 @@ def _withdraw(turn: Turn, where: str, row: PostingRow, refused: PostingCommand) 
     if report.resolved(turn, report.of_command(refused, "M02"), detail=detail):
         close.add_difference(turn, refused, -refused.totals.debit_minor)
     close.withdraw_command(turn, refused)
-    after = msgspec.structs.replace(row, refused_hash=None, refused_command=None)
+    after = msgspec.structs.replace(
+        row, refused_hash=None, refused_command=None, period_refused=False
+    )
     turn.shard.put(POSTING, where, after)
     return after
 
@@ -226,15 +269,12 @@ def _command(
     row: PostingRow,
     target: Target,
     fact: FactRow,
+    where_to: periods.Place,
 ) -> PostingCommand:
     entity, accepted = _entity_for(placed, row.accepted), row.accepted
     revision = row.revision + 1
-    natural = accepted.period if accepted is not None else target.natural_period
-    day = accepted.posting_date if accepted is not None else target.date
-    period, posting_date, basis = close.open_period(
-        turn, (placed.tenant, entity.id, entity.ledger), natural, day
-    )
-    action, lines = _action(accepted, target, period)
+    basis = where_to.basis
+    action, lines = _action(accepted, target, where_to.period)
     if basis == "rolled" and target.purpose == "revenue_released":
         basis = "catch_up"
     sla_class = (
@@ -264,8 +304,8 @@ def _command(
         target_erp=entity.target_erp,
         journal_type="general",
         document_date=target.date,
-        posting_date=posting_date,
-        period=period,
+        posting_date=where_to.posting_date,
+        period=where_to.period,
         original_period=target.natural_period,
         period_basis=basis,
         txn_currency=target.currency,

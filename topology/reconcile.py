@@ -11,6 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from streamsync.core.matching import Mismatch, compare, erp_debit_minor
+from streamsync.core.reasons import ErpError
 from streamsync.core.records import PostingCommand, PostingConfirmation
 from topology import account, close, report
 from topology.rows import (
@@ -64,11 +65,17 @@ def receive_confirmation(turn: Turn, confirmation: PostingConfirmation) -> None:
             in_flight=None,
             refused_hash=flight.target_hash,
             refused_command=flight.command,
+            period_refused=_period_refused(confirmation),
         )
     turn.shard.put(POSTING, where, msgspec.structs.replace(after, blocked=False))
     turn.gauge("in_flight", -1)
-    if row.blocked:
+    if row.blocked or after.period_refused:
         account.book(turn, name, document)
+
+
+def _period_refused(confirmation: PostingConfirmation) -> bool:
+    error = confirmation.error
+    return error is not None and error.canonical_code == ErpError.PERIOD_CLOSED
 
 
 def reach_deadline(turn: Turn, due: DueRow) -> None:

@@ -118,7 +118,8 @@ class PostingRow(msgspec.Struct, frozen=True, array_like=True):
     """One idempotency key: its revisions, never more than one in flight.
 
     `refused_hash`: content a terminal rejection ended; it is not sent again by itself.
-    `blocked`: the desired content changed while a revision was in flight.
+    `blocked`: the desired content changed while a revision was in flight. `period_refused`: it was
+    refused because its period is closed; it is sent again as soon as that period is not its place.
     """
 
     fact_id: str
@@ -129,6 +130,7 @@ class PostingRow(msgspec.Struct, frozen=True, array_like=True):
     refused_hash: str | None = None
     refused_command: PostingCommand | None = None
     blocked: bool = False
+    period_refused: bool = False
 
 
 class DueRow(msgspec.Struct, frozen=True, array_like=True):

@@ -17,25 +17,26 @@ from topology.rows import DUE, WAIT, DueRow, WaitRow, row_key
 from topology.turn import Turn
 
 _WAIT_HOURS = 168
+BESIDE = ("revaluation:", "posting:")
 
 
-def revaluations(
+def beside(
     turn: Turn, account: str, document: str, missing: Mapping[str, Missing]
 ) -> dict[str, str]:
-    """Revaluations that wait for a rate; the document's facts are booked all the same."""
+    """What waits beside the facts: a revaluation for its rate, a posting for a period."""
     known = turn.shard.get(WAIT, row_key(account, document))
     for name, reason in (known.reasons if known is not None else {}).items():
         still = missing.get(name)
-        if name.startswith("revaluation:") and (still is None or still.reason != reason):
-            subject = _revaluation_subject(account, document, name, reason)
-            report.resolved(turn, subject, detail="revalued, or settled")
+        if name.startswith(BESIDE) and (still is None or still.reason != reason):
+            subject = _subject_beside(account, document, name, reason)
+            report.resolved(turn, subject, detail="waits no more")
     for name, why in missing.items():
-        subject = _revaluation_subject(account, document, name, why.reason)
-        report.opened(turn, subject, rule="fx_revalued", detail=why.detail)
+        subject = _subject_beside(account, document, name, why.reason)
+        report.opened(turn, subject, rule=name.split(":")[0], detail=why.detail)
     return {name: why.reason for name, why in missing.items()}
 
 
-def _revaluation_subject(account: str, document: str, name: str, reason: str) -> report.Subject:
+def _subject_beside(account: str, document: str, name: str, reason: str) -> report.Subject:
     return report.Subject(
         account=account, code=reason, subject=row_key(document, name), document=document
     )

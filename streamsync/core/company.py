@@ -118,7 +118,10 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Company:
-    """The compiled company folder. `customer_owner` is "crm" or "billing" (R16)."""
+    """The compiled company folder. `customer_owner` is "crm" or "billing" (R16).
+
+    `soft_close_takes`: purposes of postings that a soft-closed period still takes.
+    """
 
     tenant: str
     ruleset: str
@@ -131,6 +134,7 @@ class Company:
     policies: tuple[PolicyAssignment, ...]
     deadlines: tuple[Deadline, ...]
     close_sensitive: tuple[str, ...]
+    soft_close_takes: tuple[str, ...] = ()
     tolerances_minor: Mapping[str, int] = field(default_factory=dict)
     owners: Mapping[str, str] = field(default_factory=dict)
     currency_rules: tuple[CurrencyRules, ...] = ()

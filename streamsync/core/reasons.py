@@ -122,6 +122,7 @@ _WAITING: Final = {
     "fx_rate_stale": _finance("the latest exchange rate is too old", _ARRIVES, True),
     "invoice_not_issued": Reason("the invoice's issue is not seen", Owner.BILLING, _ARRIVES, True),
     "lines_truncated": _it("the payload holds only some of the lines", _ARRIVES, True),
+    "period_not_open": _finance("no period takes the posting", "open a period", True),
     "policy_not_found": _finance("no accounting policy is in force", _APPLY, True),
 }
 # Understood, and nothing to book; or not handled.
@@ -144,6 +145,7 @@ _RECORD: Final = {
     "command_in_wrong_topic": _it("a command is not for this ERP and entity", _WRITER),
     "erp_key_reused_with_other_content": _it("an ERP key comes again with other content", _WRITER),
     "not_framed": _it("a value is not framed as a contract", _WRITER),
+    "period_status_unknown": _it("a period status that is none", _WRITER),
     "posting_invalid": _it("a command failed validation", "correct the rules and apply", True),
     "record_is_no_command": _it("a record on a command topic is no command", _WRITER),
     "record_malformed": _it("a value does not fit its schema", _WRITER),

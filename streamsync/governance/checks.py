@@ -235,6 +235,10 @@ def _thresholds_fit(folder: Folder) -> None:
             (("close_sensitive", index), name, False)
             for index, name in enumerate(thresholds.close_sensitive)
         ),
+        *(
+            (("soft_close_takes", index), name, False)
+            for index, name in enumerate(thresholds.soft_close_takes)
+        ),
         *((("tolerances_minor", name), name, True) for name in thresholds.tolerances_minor),
     ]
     for at, name, is_key in places:

@@ -6,7 +6,7 @@ when no problem was found.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from streamsync.core.company import (
@@ -54,7 +54,11 @@ def load_company(directory: Path | str, policy: str | None = None) -> Company:
     `policy`: the accounting profile by which every entity books on every day, in place of what
     policies.yaml says; `UnknownProfile` if there is none of that name.
     """
-    return _compiled(_sound(directory, policy))
+    company = _compiled(_sound(directory, policy))
+    if policy is None:
+        return company
+    # By this profile every day is a day of the company's own books.
+    return replace(company, effective_from=min(one.effective_from for one in company.policies))
 
 
 def load_customers(
@@ -158,6 +162,7 @@ def _compiled(sound: _Sound) -> Company:
         ),
         deadlines=_deadlines(sound.thresholds),
         close_sensitive=tuple(sound.thresholds.close_sensitive),
+        soft_close_takes=tuple(sound.thresholds.soft_close_takes),
         tolerances_minor=dict(sound.thresholds.tolerances_minor),
         owners=dict(head.owners),
         currency_rules=tuple(_currency_rules(placed.item) for placed in folder.currency.items),

@@ -204,6 +204,7 @@ class ThresholdsFile(Shape):
     tolerances_minor: dict[str, Annotated[int, Field(ge=0)]] = {}
     deadline_hours: DeadlineHours
     close_sensitive: list[str]
+    soft_close_takes: list[str] = []
 
 
 class CustomerItem(Shape):
