@@ -14,8 +14,9 @@ from datetime import date
 import msgspec
 
 from streamsync.core.calendar import day_end_ms, local_date, period_of
-from streamsync.core.closing import billing_amounts, control_amount
+from streamsync.core.closing import control_amount
 from streamsync.core.facts import Fact
+from streamsync.core.figures import billing_amounts
 from streamsync.core.journal import Books, Entry, book_document, books_nothing
 from topology import aggregate, close, post, report, waiting
 from topology.enrich import Missing, Placed, place
@@ -141,21 +142,21 @@ def _statuses(facts: Sequence[Fact], books: Books) -> dict[str, Status]:
 def _billing_by_period(
     facts: Sequence[Fact], books: Books, statuses: Mapping[str, Status], zone: str
 ) -> dict[str, int]:
-    """Billing's own figures as `period|purpose`, for facts that the books could take.
+    """Billing's own figures as `period|currency|purpose`, for facts that the books could take.
 
     Releases have no figure in a billing document; theirs is the schedule's.
     """
     figures: dict[str, int] = {}
     stopped = {waits.fact_id for waits in books.waiting}
     stopped |= {refused.fact_id for refused in books.refused}
-    for fact_id, purpose, occurred_at_ms, _, amount in billing_amounts(facts, stopped):
+    for fact_id, purpose, occurred_at_ms, currency, amount in billing_amounts(facts, stopped):
         if statuses[fact_id][0] not in ("rejected", "waiting"):
-            key = f"{period_of(local_date(occurred_at_ms, zone))}|{purpose}"
+            key = f"{period_of(local_date(occurred_at_ms, zone))}|{currency}|{purpose}"
             figures[key] = figures.get(key, 0) + amount
     for entry in books.entries:
         waits = statuses[entry.fact_id][0] == "waiting"
         if entry.purpose == "revenue_released" and not waits:
-            key = f"{entry.natural_period}|{entry.purpose}"
+            key = f"{entry.natural_period}|{entry.currency}|{entry.purpose}"
             figures[key] = figures.get(key, 0) + control_amount(entry.purpose, entry.lines)
     return {key: amount for key, amount in sorted(figures.items()) if amount}
 
@@ -167,6 +168,7 @@ _MEASURES = {
     "refunded": "refunded",
     "invoice_voided": "voided",
     "invoice_uncollectible": "written_off",
+    "written_off": "written_off",
 }
 _ROLE_MEASURES = {"deferred_revenue": "deferred", "revenue": "recognised", "tax_payable": "tax"}
 
@@ -175,7 +177,7 @@ def _sums(billing: Mapping[str, int], entries: Sequence[Entry]) -> dict[str, int
     """A document's part in the running amounts of its subscription, minor units."""
     sums: dict[str, int] = {}
     for key, amount in billing.items():
-        measure = _MEASURES.get(key.split("|", 1)[1])
+        measure = _MEASURES.get(key.rsplit("|", 1)[1])
         if measure is not None:
             sums[measure] = sums.get(measure, 0) + amount
     for entry in entries:

@@ -33,12 +33,12 @@ from topology.turn import Turn
 
 
 def add_billing(turn: Turn, placed: Placed, before: DocumentRow, after: Mapping[str, int]) -> None:
-    """Replace a document's own figures (`period|purpose`) in the entity's billing totals."""
+    """Replace a document's figures (`period|currency|purpose`) in the entity's billing totals."""
     for name in sorted(before.billing.keys() | after.keys()):
         change = after.get(name, 0) - before.billing.get(name, 0)
         if change:
-            period, purpose = name.split("|", 1)
-            where = (placed.tenant, placed.entity.id, period, before.currency, purpose)
+            period, currency, purpose = name.split("|", 2)
+            where = (placed.tenant, placed.entity.id, period, currency, purpose)
             _add(turn, *where, billing_minor=change)
 
 

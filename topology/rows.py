@@ -49,7 +49,7 @@ class SubscriptionRow(msgspec.Struct, frozen=True, array_like=True):
 class DocumentRow(msgspec.Struct, frozen=True, array_like=True):
     """What was decided once for a document, and its absolute contributions to sums elsewhere.
 
-    `billing`: period|purpose to minor units. `sums`: measure to minor units.
+    `billing`: period|currency|purpose to minor units. `sums`: measure to minor units.
     """
 
     kind: str

@@ -130,7 +130,8 @@ def check_figures(invoice: Invoice) -> None:
     if gross != signed_total(invoice):
         raise CannotReduce(
             "document_total_mismatch",
-            f"total {signed_total(invoice)}, net and tax of its lines add up to {gross}",
+            f"total {signed_total(invoice)}, net and tax of its lines add up to {gross}, "
+            f"difference {signed_total(invoice) - gross}",
         )
     if tax and (tax < 0) != (gross < 0):
         raise CannotReduce(
@@ -319,11 +320,20 @@ def refund_amounts(facts: Sequence[Fact]) -> Mapping[str, int]:
 
 
 def in_order(facts: Sequence[Fact]) -> list[Fact]:
-    """Each fact once, by business time, then fact id; whatever the order they came in."""
+    """Each fact once, by business time, what takes back last, then fact id.
+
+    The order that they came in does not count.
+    """
     known: dict[str, Fact] = {}
     for fact in facts:
         other = known.setdefault(fact.fact_id, fact)
         # Two tellings of one fact that differ never reach the books; still one of them must win.
         if other != fact and repr(fact) < repr(other):
             known[fact.fact_id] = fact
-    return sorted(known.values(), key=lambda fact: (fact.occurred_at_ms, fact.fact_id))
+    return sorted(
+        known.values(), key=lambda fact: (fact.occurred_at_ms, fact.kind in _AFTER, fact.fact_id)
+    )
+
+
+_AFTER = frozenset({"payment_unapplied", "credit_note_voided", "refund_failed", "payout_failed"})
+"""Kinds that take another fact back: they come after it also within the same moment."""

@@ -14,7 +14,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Final
 
-from streamsync.core.booking import credit_note, invoice, payment, refund
+from streamsync.core.booking import (
+    charge,
+    credit_note,
+    dispute,
+    invoice,
+    payment,
+    payout,
+    refund,
+)
 from streamsync.core.booking.desk import Desk, PolicyAt, Stopped
 from streamsync.core.books import Books, Entry, NoEntry, Refused, Waiting
 from streamsync.core.document import CannotReduce, in_order, refund_amounts
@@ -38,13 +46,35 @@ BOOKING: Final[Mapping[str, Callable[[Desk, Fact], None]]] = {
     "invoice_issued": invoice.book_issue,
     "invoice_voided": invoice.book_clearing,
     "invoice_uncollectible": invoice.book_clearing,
+    "written_off": invoice.book_clearing,
     "payment_applied": payment.book_payment,
+    "payment_unapplied": payment.book_unapplied,
+    "cash_received": payment.book_cash,
+    "cash_applied": payment.book_cash,
     "credit_note_issued": credit_note.book_credit_note,
+    "credit_note_voided": credit_note.book_voided,
+    "charge_succeeded": charge.book_charge,
     "refunded": refund.book_refund,
+    "refund_reported": refund.book_reported,
+    "refund_failed": refund.book_failed,
+    "dispute_funds_withdrawn": dispute.book_funds,
+    "dispute_funds_reinstated": dispute.book_funds,
+    "dispute_closed": dispute.book_closed,
+    "payout_paid": payout.book_paid,
+    "payout_failed": payout.book_failed,
 }
 """Kind of fact to the function that books it."""
 
-_STATES: Final = frozenset({"payment_failed", "customer_changed", "subscription_changed"})
+_STATES: Final = frozenset(
+    {
+        "payment_failed",
+        "invoice_overdue",
+        "dispute_opened",
+        "customer_changed",
+        "subscription_changed",
+    }
+)
+"""Kinds that never book, whatever their figures."""
 
 
 def book_document(facts: Sequence[Fact], policy_at: PolicyAt, zone: str, today: date) -> Books:
@@ -82,7 +112,7 @@ def _check_currency(desk: Desk, fact: Fact) -> None:
         detail = f"currency {fact.currency} is not in ISO 4217"
         raise Stopped("currency_unknown", detail, refused=True)
     if desk.document is not None and desk.document.fact.currency != fact.currency:
-        detail = f"{fact.currency}, the invoice is in {desk.document.fact.currency}"
+        detail = f"{fact.kind} in {fact.currency}, the invoice is in {desk.document.fact.currency}"
         raise Stopped("currency_differs", detail, refused=True)
 
 
@@ -102,13 +132,15 @@ def books_nothing(fact: Fact) -> str | None:
     note, paid = fact.credit_note, fact.payment
     if fact.kind in _STATES:
         return fact.kind
+    if fact.kind == "dispute_closed" and fact.dispute and fact.dispute.outcome != "lost":
+        return f"dispute_{fact.dispute.outcome or 'open'}"
     if note is not None and note.settlement == "refund":
         return "settled_by_refund"
     amounts: list[int | None] = []
     if note is not None:
         amounts = [note.net_minor, note.tax_minor]
     elif paid is not None:
-        amounts = [paid.amount_minor, paid.from_balance_minor]
+        amounts = [paid.amount_minor, paid.from_balance_minor, paid.overpaid_minor]
     elif fact.refund is not None:
         amounts = [fact.refund.amount_minor]
     elif fact.invoice is not None:

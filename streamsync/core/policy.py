@@ -30,6 +30,8 @@ class JournalShape:
         return (self.total, *self.parts)
 
 
+_ONE: Final = JournalShape("amount")
+_WITH_FEE: Final = JournalShape("total", ("amount", "fee"))
 _ISSUED: Final = JournalShape("gross", ("deferred", "immediate", "tax"))
 _SETTLED: Final = JournalShape("total", ("charged", "from_balance"))
 _CLEARED: Final = JournalShape("gross", ("unreleased", "released", "tax"))
@@ -45,7 +47,21 @@ JOURNAL_AMOUNTS: Final[Mapping[str, JournalShape]] = {
     "credit_note_receivable": _GIVEN_BACK,
     "credit_note_customer_balance": _GIVEN_BACK,
     "refunded": _GIVEN_BACK,
-    "revenue_released": JournalShape("amount"),
+    "refunded_by_note": _GIVEN_BACK,
+    "revenue_released": _ONE,
+    "written_off": _CLEARED,
+    "payment_overpaid": _ONE,
+    "payment_unapplied": _ONE,
+    "cash_received": _ONE,
+    "cash_applied": _ONE,
+    "charge_succeeded": _ONE,
+    "application_fee_earned": _ONE,
+    "charge_fee": _ONE,
+    "dispute_funds_withdrawn": _WITH_FEE,
+    "dispute_funds_reinstated": _WITH_FEE,
+    "dispute_fee": _ONE,
+    "dispute_lost": _ONE,
+    "payout_paid": _WITH_FEE,
 }
 
 

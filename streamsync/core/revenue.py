@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+from streamsync.core.calendar import month_end
 from streamsync.core.money import round_half_up_div
 from streamsync.core.schedule import Plan, Row
 
@@ -36,7 +37,18 @@ def reduce_unreleased(rows: Sequence[Row], on: date, by_minor: int, plan: Plan) 
     The rest is spread over the months that remain: that of `on` (or the start of service, if
     later) and those after it.
     """
-    return terminate(rows, on) + plan.spread(unreleased(rows, on) - by_minor, on)
+    return respread(rows, on, unreleased(rows, on) - by_minor, plan)
+
+
+def respread(rows: Sequence[Row], on: date, left_minor: int, plan: Plan) -> tuple[Row, ...]:
+    """The rows before a day as they are, and an amount spread anew over the months from it on.
+
+    Where no month of service is left, the amount is earned in the month of the day.
+    """
+    kept = terminate(rows, on)
+    if any(month.last >= on for month in plan.months):
+        return kept + plan.spread(left_minor, on)
+    return (*kept, Row(month_end(on), left_minor)) if left_minor else kept
 
 
 def split_share(share: int, released_left: int, unreleased_left: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ and a negative one goes to the other side, so that an entry balances whenever it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streamsync.core.company import TemplateLine
 from streamsync.core.document import Portion
@@ -38,6 +38,13 @@ def fill(template: Sequence[TemplateLine], amounts: Amounts) -> tuple[EntryLine,
         for line in template
         for portion in amounts[line.amount]
         if portion.amount_minor
+    )
+
+
+def inverse(lines: Sequence[EntryLine]) -> tuple[EntryLine, ...]:
+    """The same lines on the other side: what takes an entry back exactly."""
+    return tuple(
+        replace(line, side="credit" if line.side == "debit" else "debit") for line in lines
     )
 
 

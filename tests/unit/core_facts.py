@@ -44,9 +44,31 @@ _JOURNALS = {
         "Dr contra released, Dr deferred unreleased, Dr tax tax, Cr customer_credit total"
     ),
     "refunded": "Dr refunds released, Dr deferred unreleased, Dr tax tax, Cr clearing total",
+    "refunded_by_note": "Dr contra released, Dr deferred unreleased, Dr tax tax, Cr clearing total",
     "revenue_released": "Dr deferred amount, Cr revenue amount",
+    "written_off": (
+        "Dr deferred unreleased, Dr bad_debt released, Dr bad_debt tax, Cr receivable gross"
+    ),
+    "payment_overpaid": "Dr clearing amount, Cr customer_credit amount",
+    "payment_unapplied": "Dr receivable amount, Cr unapplied_cash amount",
+    "cash_received": "Dr clearing amount, Cr unapplied_cash amount",
+    "cash_applied": "Dr unapplied_cash amount, Cr clearing amount",
+    "charge_succeeded": "Dr clearing amount, Cr revenue amount",
+    "application_fee_earned": "Dr clearing amount, Cr app_fees amount",
+    "charge_fee": "Dr fees amount, Cr clearing amount",
+    "dispute_funds_withdrawn": "Dr disputes amount, Dr dispute_fees fee, Cr clearing total",
+    "dispute_funds_reinstated": "Dr clearing total, Cr disputes amount, Cr dispute_fees fee",
+    "dispute_fee": "Dr dispute_fees amount, Cr clearing amount",
+    "dispute_lost": "Dr dispute_losses amount, Cr disputes amount",
+    "payout_paid": "Dr bank amount, Dr fees fee, Cr clearing total",
 }
-ROLES = {"deferred": "deferred_revenue", "tax": "tax_payable"}
+ROLES = {
+    "deferred": "deferred_revenue",
+    "tax": "tax_payable",
+    "app_fees": "application_fee_revenue",
+    "disputes": "disputes_receivable",
+    "fees": "processing_fees",
+}
 
 
 def template(text: str) -> tuple[TemplateLine, ...]:

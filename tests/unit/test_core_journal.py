@@ -195,7 +195,7 @@ def test_an_invoice_whose_lines_do_not_add_up_is_refused_with_both_figures() -> 
         Refused(
             "invoice_issued:in_1",
             "document_total_mismatch",
-            "total 9001, net and tax of its lines add up to 9000",
+            "total 9001, net and tax of its lines add up to 9000, difference 1",
         ),
     )
     assert [waiting.reason for waiting in books.waiting] == ["invoice_not_issued"]
@@ -340,8 +340,9 @@ def test_a_refund_takes_the_split_of_the_credit_note_that_it_settles() -> None:
     invoice = issued("2022-01-01", QUARTER, line(2, 1000, None, None, tax(100)))
     note = credited("2022-01-10", 600, 60, settlement="refund", named=(("il_2", 600),))
     books = book(invoice, note, refunded("2022-01-10", 660))
+    # domain rules 3.7: the refund that settles a note debits the contra of credit notes.
     assert sides(entry_of(books, "refunded")) == {
-        ("refunds", "debit"): 600,
+        ("contra", "debit"): 600,
         ("tax_payable", "debit"): 60,
         ("clearing", "credit"): 660,
     }

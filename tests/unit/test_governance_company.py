@@ -85,6 +85,24 @@ STRIPE_JOURNALS = {
     "refunded": "Dr refunds_contra released, Dr deferred_revenue unreleased, Dr tax_payable tax, "
     "Cr clearing total",
     "revenue_released": "Dr deferred_revenue amount, Cr revenue amount",
+    "refunded_by_note": "Dr credit_notes_contra released, Dr deferred_revenue unreleased, Dr "
+    "tax_payable tax, Cr clearing total",
+    "written_off": "Dr deferred_revenue unreleased, Dr bad_debt released, Dr bad_debt tax, "
+    "Cr receivable gross",
+    "payment_overpaid": "Dr clearing amount, Cr customer_credit amount",
+    "payment_unapplied": "Dr receivable amount, Cr unapplied_cash amount",
+    "cash_received": "Dr clearing amount, Cr unapplied_cash amount",
+    "cash_applied": "Dr unapplied_cash amount, Cr clearing amount",
+    "charge_succeeded": "Dr clearing amount, Cr revenue amount",
+    "application_fee_earned": "Dr clearing amount, Cr application_fee_revenue amount",
+    "charge_fee": "Dr processing_fees amount, Cr clearing amount",
+    "dispute_funds_withdrawn": "Dr disputes_receivable amount, Dr dispute_fees fee, "
+    "Cr clearing total",
+    "dispute_funds_reinstated": "Dr clearing total, Cr disputes_receivable amount, "
+    "Cr dispute_fees fee",
+    "dispute_fee": "Dr dispute_fees amount, Cr clearing amount",
+    "dispute_lost": "Dr dispute_losses amount, Cr disputes_receivable amount",
+    "payout_paid": "Dr bank amount, Dr processing_fees fee, Cr clearing total",
 }
 
 

@@ -20,15 +20,21 @@ def acme(tmp_path: Path) -> Path:
 
 
 PURPOSES = (
-    "credit_note_issued, fx_revaluation_reversed, fx_revalued, invoice_issued, "
-    "invoice_uncollectible, invoice_voided, payment_applied, refunded, revenue_released"
+    "cash_applied, cash_received, charge_fee, charge_succeeded, credit_note_issued, "
+    "credit_note_voided, dispute_closed, dispute_fee, dispute_funds_reinstated, "
+    "dispute_funds_withdrawn, fx_revaluation_reversed, fx_revalued, invoice_issued, "
+    "invoice_recovered, invoice_uncollectible, invoice_voided, payment_applied, "
+    "payment_overpaid, payment_unapplied, payout_failed, payout_paid, refund_failed, "
+    "refunded, revenue_released, written_off"
 )
 ROLES = (
-    "bad_debt, cash_received_elsewhere, clearing, credit_notes_contra, customer_credit, "
-    "deferred_revenue, receivable, refunds_contra, revenue, tax_payable, voids_contra"
+    "application_fee_revenue, bad_debt, bank, cash_received_elsewhere, clearing, "
+    "credit_notes_contra, customer_credit, deferred_revenue, dispute_fees, dispute_losses, "
+    "disputes_receivable, processing_fees, receivable, refunds_contra, revenue, tax_payable, "
+    "unapplied_cash, voids_contra"
 )
 # What currency rules post to is known beside the roles of profiles.
-POSTED_ROLES = ROLES.replace("receivable,", "fx_gain_loss, fx_unrealised, receivable,")
+POSTED_ROLES = ROLES.replace("processing_fees,", "fx_gain_loss, fx_unrealised, processing_fees,")
 US_POLICY = "acme-us, profile: stripe, from: 2012-01-01}"
 NEXT_US_POLICY = "\n  - {entity: acme-us, profile: stripe, from: 2021-01-01}"
 
@@ -214,7 +220,7 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         "  - {id: us-revenue-late, role: revenue, entity: acme-us, product: p, account: '4010'}\n"
         "  - {id: jp-receivable,",
         [
-            'accounts.yaml:21:5: unreachable_rule: Rule "us-revenue-late" can never decide: rule '
+            'accounts.yaml:28:5: unreachable_rule: Rule "us-revenue-late" can never decide: rule '
             '"us-revenue" on line 11 before it matches whatever it matches. Move it up, or remove '
             "it."
         ],
@@ -243,7 +249,7 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         "  acme-jpn:",
         [
             'chart.yaml:3:1: missing_key: Entity "acme-jp" has no accounts: add "acme-jp:" here.',
-            'chart.yaml:20:3: unknown_entity: There is no entity "acme-jpn" in entities.yaml. Did '
+            'chart.yaml:27:3: unknown_entity: There is no entity "acme-jpn" in entities.yaml. Did '
             'you mean "acme-jp"? Known: acme-jp, acme-us.',
         ],
     ),
@@ -281,7 +287,7 @@ PROFILE_CASES: dict[str, tuple[str, str, list[str]]] = {
         "    - {credit: tax_payable, amount: tax}\n",
         "",
         [
-            "profiles/own.yaml:40:3: unbalanced_template: invoice_issued does not balance (gross = "
+            "profiles/own.yaml:49:3: unbalanced_template: invoice_issued does not balance (gross = "
             f'deferred + immediate + tax): "tax" is debited once and credited never. {ADVICE}'
         ],
     ),
@@ -289,7 +295,7 @@ PROFILE_CASES: dict[str, tuple[str, str, list[str]]] = {
         "{debit: receivable, amount: gross}",
         "{debit: receivable, amount: grosss}",
         [
-            'profiles/own.yaml:40:3: unbalanced_template: invoice_issued has no amount "grosss": '
+            'profiles/own.yaml:49:3: unbalanced_template: invoice_issued has no amount "grosss": '
             f"use one of gross, deferred, immediate, tax. {ADVICE}"
         ],
     ),
@@ -297,7 +303,7 @@ PROFILE_CASES: dict[str, tuple[str, str, list[str]]] = {
         "{debit: receivable, amount: gross}",
         "{debit: receivables, amount: gross}",
         [
-            'profiles/own.yaml:41:15: unknown_role: "receivables" is no role of this profile. Did '
+            'profiles/own.yaml:50:15: unknown_role: "receivables" is no role of this profile. Did '
             f'you mean "receivable"? Known: {ROLES}.'
         ],
     ),
@@ -305,7 +311,7 @@ PROFILE_CASES: dict[str, tuple[str, str, list[str]]] = {
         "{debit: receivable, amount: gross}",
         "{amount: gross}",
         [
-            "profiles/own.yaml:41:7: wrong_value: Give either debit or credit, with the role as "
+            "profiles/own.yaml:50:7: wrong_value: Give either debit or credit, with the role as "
             "value."
         ],
     ),
@@ -313,11 +319,14 @@ PROFILE_CASES: dict[str, tuple[str, str, list[str]]] = {
         "  refunded:",
         "  refundet:",
         [
-            'profiles/own.yaml:36:1: missing_key: There is no journal "refunded": add it.',
-            'profiles/own.yaml:96:3: unknown_key: "refundet" is no kind of journal. Did you mean '
-            '"refunded"? Known: credit_note_customer_balance, credit_note_receivable, '
-            "invoice_issued, invoice_issued_negative, invoice_uncollectible, invoice_voided, "
-            "payment_applied, payment_out_of_band, refunded, revenue_released.",
+            'profiles/own.yaml:45:1: missing_key: There is no journal "refunded": add it.',
+            'profiles/own.yaml:105:3: unknown_key: "refundet" is no kind of journal. Did you mean '
+            '"refunded"? Known: application_fee_earned, cash_applied, cash_received, charge_fee, '
+            "charge_succeeded, credit_note_customer_balance, credit_note_receivable, dispute_fee, "
+            "dispute_funds_reinstated, dispute_funds_withdrawn, dispute_lost, invoice_issued, "
+            "invoice_issued_negative, invoice_uncollectible, invoice_voided, payment_applied, "
+            "payment_out_of_band, payment_overpaid, payment_unapplied, payout_paid, refunded, "
+            "refunded_by_note, revenue_released, written_off.",
         ],
     ),
     "unknown basis": (

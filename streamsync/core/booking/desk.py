@@ -17,7 +17,7 @@ from streamsync.core.calendar import local_date, period_of
 from streamsync.core.company import Policy
 from streamsync.core.document import Issued, Taken
 from streamsync.core.facts import CreditNote, Fact
-from streamsync.core.template import Amounts, fill
+from streamsync.core.template import Amounts, EntryLine, fill
 
 PolicyAt = Callable[[str], Policy | None]
 """The policy in force for the document's entity on an ISO date."""
@@ -36,6 +36,15 @@ class Stopped(Exception):
 def incomplete(fact: Fact) -> Stopped:
     """A fact that comes without what its kind needs."""
     return Stopped("fact_incomplete", f"{fact.kind} without its figures", refused=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """What a fact took from the document, so that it can be put back."""
+
+    fact: Fact
+    taken: Taken
+    tax_minor: int = 0
 
 
 @dataclass(slots=True)
@@ -57,6 +66,12 @@ class Desk:
     document: Issued | None = None
     # Why facts that need the issue wait, when they do.
     not_issued: tuple[str, str] = ("invoice_not_issued", "the invoice's issue has not been seen")
+    # By the id of the fact that took it.
+    reductions: dict[str, Reduction] = field(default_factory=dict)
+    # What a loss took and no payment has brought back; None: nothing was lost.
+    loss: Reduction | None = None
+    # What the customer owes for the document: issued, less payments, notes and losses.
+    owed_minor: int = 0
     refunded_minor: int = 0
     refunded_tax_minor: int = 0
 
@@ -94,27 +109,52 @@ class Desk:
         if fact.kind == "invoice_issued":
             self.not_issued = (why.reason, f"the invoice itself waits: {why.detail}")
 
-    def post(
-        self, fact: Fact, journal: str, amounts: Amounts, reference: str | None = None
+    def post(  # noqa: PLR0913, PLR0917 -- the parts of an entry's identity
+        self,
+        fact: Fact,
+        journal: str,
+        amounts: Amounts,
+        reference: str | None = None,
+        purpose: str | None = None,
+        currency: str | None = None,
     ) -> None:
-        """One entry of a fact at its own date, unless all its amounts are zero."""
+        """One entry of a fact at its own date, unless all its amounts are zero.
+
+        `purpose`: where a fact makes several entries; `currency`: where an entry has another one.
+        """
         if not any(part.amount_minor for parts in amounts.values() for part in parts):
             self.nothing(fact, "amount_zero")
             return
+        policy = self.template_policy(self.day_of(fact), journal)
+        lines = fill(policy.journals[journal], amounts)
+        self.enter(fact, lines, reference, purpose=purpose, currency=currency)
+
+    def enter(
+        self,
+        fact: Fact,
+        lines: tuple[EntryLine, ...],
+        reference: str | None = None,
+        *,
+        purpose: str | None = None,
+        currency: str | None = None,
+    ) -> None:
+        """An entry of these lines, at the fact's own date."""
         on = self.day_of(fact)
-        lines = fill(self.template_policy(on, journal).journals[journal], amounts)
-        self.entries.append(
-            Entry(
-                fact.fact_id,
-                fact.kind,
-                "",
-                period_of(on),
-                on,
-                fact.currency or "",
-                lines,
-                reference,
-            )
+        entry = Entry(
+            fact.fact_id,
+            purpose or fact.kind,
+            "",
+            period_of(on),
+            on,
+            currency or fact.currency or "",
+            lines,
+            reference,
         )
+        self.entries.append(entry)
+
+    def entry_of(self, fact_id: str) -> Entry | None:
+        """The first entry that a fact made, if it made one."""
+        return next((entry for entry in self.entries if entry.fact_id == fact_id), None)
 
 
 def taken_amounts(taken: Taken) -> Amounts:

@@ -10,14 +10,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from streamsync.core.booking.desk import Desk, Stopped, incomplete, taken_amounts
+from streamsync.core.booking.desk import Desk, Reduction, Stopped, incomplete, taken_amounts
 from streamsync.core.books import Entry
 from streamsync.core.calendar import period_of
 from streamsync.core.company import Policy
-from streamsync.core.document import Issued, LineLeft, Portion, check_figures, clear, issue
+from streamsync.core.document import (
+    Issued,
+    LineLeft,
+    Portion,
+    check_figures,
+    clear,
+    issue,
+    reduce,
+)
 from streamsync.core.facts import Fact
+from streamsync.core.money import round_half_up_div
 from streamsync.core.schedule import Method
 from streamsync.core.template import fill
+
+_LOSSES = ("invoice_uncollectible", "written_off")
 
 
 def book_issue(desk: Desk, fact: Fact) -> None:
@@ -45,6 +56,7 @@ def book_issue(desk: Desk, fact: Fact) -> None:
         },
     )
     desk.document = document
+    desk.owed_minor += max(document.gross_minor, 0)
 
 
 def method_of(policy: Policy) -> Method:
@@ -60,14 +72,27 @@ def method_of(policy: Policy) -> Method:
 
 
 def book_clearing(desk: Desk, fact: Fact) -> None:
-    """invoice_voided and invoice_uncollectible: what is left of the document is taken back."""
+    """Void, loss and write-off: what the customer still owes of the document is taken back."""
     document = desk.issued()
     if document.gross_minor < 0:
         detail = f"total {document.gross_minor}: a document in the customer's favour stays"
         raise Stopped("document_direction_wrong", detail, refused=True)
-    after, taken = clear(document, desk.day_of(fact))
+    left = document.net_left + document.tax_left
+    on, owed = desk.day_of(fact), desk.owed_minor
+    if owed >= left:
+        after, taken = clear(document, on)
+    elif owed <= 0:
+        desk.nothing(fact, "nothing_outstanding")
+        return
+    else:
+        # Partly paid: the rest, with its share of the tax that is left.
+        tax = round_half_up_div(document.tax_left * owed, left)
+        after, taken = reduce(document, on, owed - tax, tax)
     desk.post(fact, fact.kind, {"gross": (Portion(taken.total_minor),), **taken_amounts(taken)})
     desk.document = after
+    desk.owed_minor -= taken.total_minor
+    if fact.kind in _LOSSES and taken.total_minor > 0:
+        desk.loss = Reduction(fact, taken)
 
 
 def release(desk: Desk, today: date) -> date | None:

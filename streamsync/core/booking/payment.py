@@ -1,28 +1,124 @@
-"""Payments of a document.
+"""Payments of a document: whole, in parts, too much, undone, and after it was given up.
 
-Problem: money comes through the processor, from the customer's balance or past both. How: one entry
-per payment, by the template of its way.
+Problem: one payment is told by several events, some with the sum and some with a part of it, and
+booking both would take the receivable twice. How: the telling with the sum books what the parts
+before it did not; a part that completes the document waits for it. A payment of a document that was
+given up first brings back what was lost.
 """
 
 from __future__ import annotations
 
-from streamsync.core.booking.desk import Desk, incomplete
-from streamsync.core.document import Portion
-from streamsync.core.facts import Fact
+from collections.abc import Sequence
+
+from streamsync.core.booking.desk import Desk, Reduction, Stopped, incomplete, taken_amounts
+from streamsync.core.document import Portion, signed_total
+from streamsync.core.facts import Fact, Payment
+from streamsync.core.figures import charged_amounts
+from streamsync.core.restoration import less, restore, share_of
+from streamsync.core.template import fill, inverse
 
 
 def book_payment(desk: Desk, fact: Fact) -> None:
     """payment_applied: what was charged, and what came from the customer's balance."""
-    if fact.payment is None:
-        raise incomplete(fact)
-    payment = fact.payment
+    payment = _figures(fact)
+    charged = _charged(desk, fact, payment)
+    if charged is None:
+        desk.nothing(fact, "settled_by_payment")
+        return
+    over = payment.overpaid_minor
+    applied = charged - over + payment.from_balance_minor
+    _recover(desk, fact, applied)
     desk.post(
         fact,
         "payment_out_of_band" if payment.out_of_band else "payment_applied",
         {
-            "total": (Portion(payment.amount_minor + payment.from_balance_minor),),
-            "charged": (Portion(payment.amount_minor),),
+            "total": (Portion(applied),),
+            "charged": (Portion(charged - over),),
             "from_balance": (Portion(payment.from_balance_minor),),
         },
         payment.gateway_reference,
     )
+    if over:
+        amounts = {"amount": (Portion(over),)}
+        reference = payment.gateway_reference
+        desk.post(fact, "payment_overpaid", amounts, reference, purpose="payment_overpaid")
+    desk.owed_minor -= applied
+
+
+def book_unapplied(desk: Desk, fact: Fact) -> None:
+    """payment_unapplied: the customer owes again, and the money waits for another document."""
+    payment = _figures(fact)
+    amounts = {"amount": (Portion(payment.amount_minor),)}
+    desk.post(fact, "payment_unapplied", amounts, payment.gateway_reference)
+    desk.owed_minor += payment.amount_minor
+
+
+def book_cash(desk: Desk, fact: Fact) -> None:
+    """cash_received and cash_applied: money of a customer that no document has (or had) taken."""
+    payment = _figures(fact)
+    amounts = {"amount": (Portion(payment.amount_minor),)}
+    desk.post(fact, fact.kind, amounts, payment.gateway_reference)
+
+
+def charged_in_all(facts: Sequence[Fact]) -> int | None:
+    """What the processor took for the document by all its payments; None: nothing was told."""
+    paid = [fact.payment for fact in facts if fact.kind == "payment_applied" and fact.payment]
+    taken = [fact.charge for fact in facts if fact.kind == "charge_succeeded" and fact.charge]
+    told = [
+        sum(payment.amount_minor for payment in paid if not payment.part),
+        sum(payment.amount_minor for payment in paid if payment.part),
+        sum(charge.amount_minor for charge in taken),
+    ]
+    return max(told) if paid or taken else None
+
+
+def _figures(fact: Fact) -> Payment:
+    if fact.payment is None:
+        raise incomplete(fact)
+    return fact.payment
+
+
+def _charged(desk: Desk, fact: Fact, payment: Payment) -> int | None:
+    """What this telling books of the charged money; None: another one books it."""
+    charged = charged_amounts(desk.facts).get(fact.fact_id)
+    paid = [one for one in desk.facts if one.kind == "payment_applied" and one.payment]
+    if payment.part and all(one.payment and one.payment.part for one in paid):
+        return _own_part(desk, fact, payment, paid)
+    if charged is not None and charged < 0 <= payment.amount_minor:
+        detail = (
+            f"{payment.amount_minor} paid in all, its earlier parts add up to "
+            f"{payment.amount_minor - charged}"
+        )
+        raise Stopped("payment_total_mismatch", detail, refused=True)
+    return charged
+
+
+def _own_part(desk: Desk, fact: Fact, payment: Payment, parts: Sequence[Fact]) -> int:
+    """A part that leaves something to pay is booked; the last one waits for the sum."""
+    document = desk.issued()
+    issued = document.fact.invoice
+    due = document.gross_minor if issued is None else signed_total(issued)
+    if issued is not None and issued.amount_due_minor is not None:
+        due = issued.amount_due_minor
+    place = parts.index(fact)
+    paid = sum(one.payment.amount_minor for one in parts[: place + 1] if one.payment)
+    if paid < due:
+        return payment.amount_minor
+    detail = f"{paid} of {due} paid by its parts; the payment of the whole has not been seen"
+    raise Stopped("payment_not_confirmed", detail, refused=False)
+
+
+def _recover(desk: Desk, fact: Fact, applied: int) -> None:
+    """A document that was given up is paid: as much of the loss is taken back."""
+    loss, document = desk.loss, desk.document
+    if loss is None or document is None or applied <= 0:
+        return
+    back = share_of(loss.taken, applied)
+    policy = desk.template_policy(desk.day_of(loss.fact), loss.fact.kind)
+    amounts = {"gross": (Portion(back.total_minor),), **taken_amounts(back)}
+    lines = inverse(fill(policy.journals[loss.fact.kind], amounts))
+    desk.enter(fact, lines, purpose="invoice_recovered")
+    desk.document = restore(document, desk.day_of(fact), back)
+    desk.owed_minor += back.total_minor
+    left = less(loss.taken, back)
+    desk.loss = Reduction(loss.fact, left) if left.total_minor else None

@@ -1,7 +1,8 @@
-"""Refunds: money given back for a charge of a document.
+"""Refunds: money given back for a charge of a document, and refunds that fail.
 
-Problem: a refund may settle a credit note, which then must not be booked twice, and a refund alone
-says nothing of tax. How: the note of the same amount gives net and tax; without one the tax follows
+Problem: a refund may settle a credit note, which then must not be booked twice, a refund alone
+says nothing of tax, and one that fails never left. How: the note of the same amount gives net and
+tax; without one the tax follows
 the document's ratio, cumulative over its refunds.
 """
 
@@ -9,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from streamsync.core.booking.desk import Desk, incomplete, taken_amounts
+from streamsync.core.booking.desk import Desk, Reduction, Stopped, incomplete, taken_amounts
+from streamsync.core.booking.payment import charged_in_all
 from streamsync.core.document import Portion, reduce, refund_tax
 from streamsync.core.facts import CreditNote, Fact
-from streamsync.core.template import Amounts
+from streamsync.core.figures import refund_told
+from streamsync.core.restoration import restore
+from streamsync.core.template import Amounts, inverse
 
 
 def book_refund(desk: Desk, fact: Fact) -> None:
@@ -22,10 +26,15 @@ def book_refund(desk: Desk, fact: Fact) -> None:
     amount = desk.refund_amounts.get(fact.fact_id, 0)
     reference = fact.refund.refund_id or fact.refund.charge
     total = (Portion(amount),)
+    paid = charged_in_all(desk.facts)
+    if paid is not None and desk.refunded_minor + amount > paid:
+        detail = f"{amount} to give back after {desk.refunded_minor}, {paid} was paid"
+        raise Stopped("refund_exceeds_payment", detail, refused=True)
     if fact.document_kind == "charge":
         # Nothing was issued, so nothing was deferred and no tax is known.
         amounts: Amounts = {"total": total, "released": total, "unreleased": (), "tax": ()}
         desk.post(fact, "refunded", amounts, reference)
+        desk.refunded_minor += amount
         return
     document = desk.issued()
     if amount == 0:
@@ -38,10 +47,48 @@ def book_refund(desk: Desk, fact: Fact) -> None:
         tax = refund_tax(document, amount, desk.refunded_minor, desk.refunded_tax_minor)
         named = ()
     after, taken = reduce(document, desk.day_of(fact), amount - tax, tax, named)
-    desk.post(fact, "refunded", {"total": total, **taken_amounts(taken)}, reference)
+    journal = "refunded" if note is None else "refunded_by_note"
+    desk.post(fact, journal, {"total": total, **taken_amounts(taken)}, reference)
     desk.document = after
+    desk.reductions[fact.fact_id] = Reduction(fact, taken, tax)
     desk.refunded_minor += amount
     desk.refunded_tax_minor += tax
+
+
+def book_reported(desk: Desk, fact: Fact) -> None:
+    """refund_reported: evidence of a refund that the charge tells; it waits until it does."""
+    _refund_told(desk, fact)
+    desk.nothing(fact, "told_by_charge")
+
+
+def book_failed(desk: Desk, fact: Fact) -> None:
+    """refund_failed: the money came back; the exact inverse of what the refund booked."""
+    told = _refund_told(desk, fact)
+    entry = desk.entry_of(told.fact_id)
+    waits = next((one for one in desk.waiting if one.fact_id == told.fact_id), None)
+    if waits is not None:
+        raise Stopped(waits.reason, waits.detail, refused=False)
+    if entry is None:
+        desk.nothing(fact, "nothing_booked")
+        return
+    desk.enter(fact, inverse(entry.lines), entry.gateway_reference)
+    desk.refunded_minor -= desk.refund_amounts.get(told.fact_id, 0)
+    reduction = desk.reductions.pop(told.fact_id, None)
+    if reduction is not None and desk.document is not None:
+        desk.document = restore(desk.document, desk.day_of(fact), reduction.taken)
+        desk.refunded_tax_minor -= reduction.tax_minor
+
+
+def _refund_told(desk: Desk, fact: Fact) -> Fact:
+    """The charge's telling of a refund, or the fact waits for it."""
+    refund = fact.refund
+    if refund is None:
+        raise incomplete(fact)
+    told = refund_told(desk.facts, desk.refund_amounts, fact)
+    if told is not None:
+        return told
+    detail = f"refund {refund.refund_id} of {refund.amount_minor}: no charge.refunded tells it yet"
+    raise Stopped("refund_not_seen", detail, refused=False)
 
 
 def notes_by_refund(

@@ -1,0 +1,40 @@
+"""Charges of a processor: its fees, and money received without an invoice.
+
+Problem: the processor keeps its fee before it pays out, so the clearing account never comes to
+nothing without it, and a charge that no invoice asked for is known from the charge alone. How: the
+fee of the balance transaction, in the currency of settlement; the charge's own amount as revenue at
+once where there is no invoice, or only the application fee where the money is another account's.
+"""
+
+from __future__ import annotations
+
+from streamsync.core.booking.desk import Desk, incomplete
+from streamsync.core.document import Portion
+from streamsync.core.facts import Fact
+from streamsync.core.figures import fee_of
+
+
+def book_charge(desk: Desk, fact: Fact) -> None:
+    """charge_succeeded: the fee; without an invoice also the money."""
+    charge = fact.charge
+    if charge is None:
+        raise incomplete(fact)
+    fee = fee_of(charge.balance)
+    without_invoice = fact.document_kind == "charge"
+    if without_invoice and charge.destination:
+        earned = {"amount": (Portion(charge.application_fee_minor or 0),)}
+        desk.post(fact, "application_fee_earned", earned, charge.charge)
+    elif without_invoice:
+        amount = {"amount": (Portion(charge.amount_minor),)}
+        desk.post(fact, "charge_succeeded", amount, charge.charge)
+    if fee and charge.balance is not None:
+        desk.post(
+            fact,
+            "charge_fee",
+            {"amount": (Portion(fee),)},
+            charge.charge,
+            purpose="charge_fee",
+            currency=charge.balance.currency,
+        )
+    elif not without_invoice:
+        desk.nothing(fact, "amount_zero" if charge.balance else "fee_not_told")
