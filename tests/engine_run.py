@@ -17,7 +17,7 @@ import traceback
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,7 +184,14 @@ class Run:
         assert self._producer.flush(60) == 0
 
     def order(self, number: int) -> None:
-        self._producer.produce(f"{self.prefix}.orders", b"%d" % number, None, partition=0)
+        self.produce("orders", 0, None, [b"%d" % number])
+
+    def produce(
+        self, name: str, partition: int, key: bytes | None, values: Sequence[bytes | None]
+    ) -> None:
+        """Write records as they are, valid or not."""
+        for value in values:
+            self._producer.produce(f"{self.prefix}.{name}", value, key, partition=partition)
         assert self._producer.flush(60) == 0
 
     def read(self, topic: str) -> list[tuple[int, int, bytes | None, bytes | None]]:
@@ -277,7 +284,7 @@ class Run:
         for partition, _, key, value in self.read(f"{self.prefix}-ledger-changelog"):
             assert key is not None
             if key == MARKER:
-                positions[partition] = int((value or b"").split(b"\n")[0])
+                positions[partition] = int((value or b"").split()[0])
             elif value is None:
                 rows.pop(key, None)
             else:

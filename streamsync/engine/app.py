@@ -19,6 +19,7 @@ from faust.transport.drivers import TRANSPORTS
 from prometheus_client import CollectorRegistry
 from yarl import URL
 
+from streamsync.engine import watch
 from streamsync.engine.clock import Clock, ClockSpec
 from streamsync.engine.cluster import Cluster
 from streamsync.engine.commit import FaultHook, no_faults
@@ -91,6 +92,7 @@ def build_app(
     for spec in topology.lanes:
         _add_lane(app, topology, spec)
     app.views = Views(app)
+    app.timer(interval=watch.INTERVAL_S, name="hanging transactions")(app.lanes.look_for_hanging)
     if clock is not None:
         _add_clock(app, topology, clock)
     return app

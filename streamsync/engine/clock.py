@@ -77,7 +77,7 @@ class Clock:
             log.warning("A tick was not written, the next one will be: %s", error.args[0])
 
     def _lead(self) -> Producer:
-        producer = self._cluster.producer(f"{self._app_id}-clock")
+        producer = self._cluster.transactional(f"{self._app_id}-clock")
         producer.init_transactions(_CALL_TIMEOUT_S)
         self._number = last_number(self._spec, self._cluster, self._app_id)
         log.info("This worker writes the ticks, from number %d on.", self._number + 1)

@@ -57,6 +57,25 @@ class TopicError(Exception):
     """A topic is not what the topology says; the worker doesn't start."""
 
 
+class LaneProducer(Producer):
+    """A producer that remembers whether it lost a connection.
+
+    librdkafka goes on by itself afterwards. Whoever writes transactions must not: the broker
+    may have lost the end of the last one (`hanging`).
+    """
+
+    connection_lost = False
+
+    def __init__(self, settings: dict[str, Any], logger: logging.Logger) -> None:
+        super().__init__({**settings, "error_cb": self._lost}, logger=logger)
+        self._client_log = logger
+
+    def _lost(self, error: KafkaError) -> None:
+        # Called within poll() and flush(); in place of librdkafka's own line in the log.
+        self.connection_lost = True
+        self._client_log.info("%s %s", error.name(), error.str())
+
+
 class Cluster:
     """Makes clients of one broker cluster."""
 
@@ -71,9 +90,24 @@ class Cluster:
             **(settings or {}),
         }
 
-    def producer(self, transactional_id: str | None = None) -> Producer:
-        """An idempotent producer; with an id a transactional one, not yet initialised."""
+    def producer(self) -> Producer:
+        """An idempotent producer."""
+        return Producer(self._producer_settings(), logger=_client_log())
+
+    def transactional(self, transactional_id: str) -> LaneProducer:
+        """A producer of transactions, not yet initialised."""
         settings = {
+            **self._producer_settings(),
+            "transactional.id": transactional_id,
+            # Every transaction ends with a flush, which doesn't linger: this only keeps a large one
+            # from leaving in small requests while it is produced.
+            "linger.ms": 50,
+            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+        }
+        return LaneProducer(settings, logger=_client_log())
+
+    def _producer_settings(self) -> dict[str, Any]:
+        return {
             **self._base,
             "enable.idempotence": True,
             "compression.type": "lz4",
@@ -82,13 +116,6 @@ class Cluster:
             "queue.buffering.max.messages": 500_000,
             "message.timeout.ms": TRANSACTION_TIMEOUT_MS,
         }
-        if transactional_id is not None:
-            settings["transactional.id"] = transactional_id
-            # Every transaction ends with a flush, which doesn't linger: this only keeps a large one
-            # from leaving in small requests while it is produced.
-            settings["linger.ms"] = 50
-            settings["transaction.timeout.ms"] = TRANSACTION_TIMEOUT_MS
-        return Producer(settings, logger=_client_log())
 
     def consumer(self, group_id: str, *, isolation: str = "read_committed") -> Consumer:
         """A consumer for assigned partitions that tells where each of them ends."""
@@ -107,6 +134,11 @@ class Cluster:
         return Consumer(settings, logger=_client_log())
 
     def admin(self) -> AdminClient:
+        """A client that asks about topics and offsets, for one question.
+
+        One that is kept goes on with the leader epochs that it heard of first, and is refused for
+        ever when a broker came back meanwhile (librdkafka 2.16, `FENCED_LEADER_EPOCH`).
+        """
         # Its short life makes librdkafka report unread events of its own, at log level 6.
         return AdminClient({**self._base, "log_level": 4})
 

@@ -7,10 +7,24 @@ single broker, in every other kill under load. The transaction is then over for 
 and open for the partition: its records stay invisible, with everything behind them, until the
 next end of the same transactional id makes them visible or not, whatever they are.
 
-So recovery looks at every partition that the lane's partition ever wrote to (the marker row keeps
-the list). Where `read_committed` ends earlier than `read_uncommitted` after the id was fenced, it
-writes an end: a commit if the local database already holds the transaction, since it is only
-written after the broker's yes; else an abort, after which the lane runs the same records again.
+So recovery, once the id is fenced, looks at every partition that the lane's partition ever wrote
+to (the marker row keeps the list, and is written before the first record to a new one). Where
+`read_committed` ends earlier than `read_uncommitted` it reads the log itself (`evidence`) and
+writes the end that is missing. Which one it must be is never guessed:
+
+- The transaction hangs on an output partition: its first record there says at which source
+  position it began. Committed, if the changelog is past that position; else aborted.
+- It hangs on the changelog itself. Without its marker row it was never committed, since a commit
+  is only asked for when all of it has arrived. With it: committed, if the local database holds it
+  (written after the broker's yes only), or if one of the partitions it wrote to shows it so.
+  If all of them hang too, nobody has seen anything of it: it is aborted, and run again.
+
+This holds as long as no later transaction of the same id is mixed with one that hangs, because
+both would share one end. So a producer that lost a connection is not written with until a look
+at its partitions shows that nothing is open (`port`), and `watch` looks from time to time as
+well. What is left: a worker that dies in the milliseconds in which recovery writes a forgotten
+commit anew; the coordinator then aborts what the worker had begun to commit.
+
 An end that the partition didn't need changes nothing.
 """
 
@@ -18,59 +32,134 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import cast
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.structs import TopicPartition as Place
-from confluent_kafka import (
-    Consumer,
-    IsolationLevel,
-    KafkaError,
-    KafkaException,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
+from aiokafka.structs import TopicPartition as AioPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from streamsync.engine.cluster import ADMIN_TIMEOUT_S, TRANSACTION_TIMEOUT_MS, Cluster
+from streamsync.engine.cluster import ADMIN_TIMEOUT_S, Cluster
+from streamsync.engine.evidence import Fate, Place, find_open, look
 from streamsync.engine.port import MARKER, Marker
 
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.2  # the client waits that long for a full batch
-_END_TIMEOUT_S = 30.0
-
-PartitionOf = tuple[str, int]
-
-
-def find_open(cluster: Cluster, places: Iterable[PartitionOf]) -> dict[PartitionOf, int]:
-    """Partitions with an open transaction, and the offset at which readers are held."""
-    wanted = [TopicPartition(topic, partition) for topic, partition in sorted(set(places))]
-    if not wanted:
-        return {}
-    admin = cluster.admin()
-    stable = _ends(admin, wanted, IsolationLevel.READ_COMMITTED)
-    end = _ends(admin, wanted, IsolationLevel.READ_UNCOMMITTED)
-    return {place: offset for place, offset in stable.items() if offset < end[place]}
+_START_TIMEOUT_S = 30.0
+# Longer than a broker takes to come back: a commit that it didn't hear must not time out.
+_END_TIMEOUT_MS = 600_000
+_WINDOW = 1_000
 
 
-def _ends(
-    admin: AdminClient, places: list[TopicPartition], isolation: IsolationLevel
-) -> dict[PartitionOf, int]:
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    asked = admin.list_offsets(
-        dict.fromkeys(places, latest),
-        isolation_level=isolation,
-        request_timeout=ADMIN_TIMEOUT_S,
-    )
-    return {
-        (place.topic, place.partition): future.result(ADMIN_TIMEOUT_S).offset
-        for place, future in asked.items()
-    }
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """A partition of a lane, as its transactions know it."""
+
+    transactional_id: str
+    changelog: str
+    partition: int
+
+    @property
+    def place(self) -> Place:
+        return self.changelog, self.partition
 
 
-def last_marker(cluster: Cluster, changelog: PartitionOf, start: int) -> tuple[int, Marker] | None:
+class Settling:
+    """Writes the ends that are missing for some partitions of one lane; everything blocks.
+
+    `held` says whether the local database of a partition contains a changelog offset. `check`
+    raises when the partitions are taken away. `fence` is called after an end was written, which
+    takes the transactional id.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        held: Callable[[int, int], bool],
+        check: Callable[[], None],
+        fence: Callable[[int], None],
+    ) -> None:
+        self._cluster = cluster
+        self._held = held
+        self._check = check
+        self._fence = fence
+
+    def changelogs(self, writers: Iterable[Writer]) -> None:
+        """What hangs on the changelogs themselves; before they are read."""
+        by_place = {writer.place: writer for writer in writers}
+        for place, (stable, _) in find_open(self._cluster, by_place).items():
+            writer = by_place[place]
+            found = last_marker(self._cluster, place, stable)
+            if found is None:
+                self._end(writer, {place}, commit=False)
+                continue
+            offset, marker = found
+            commit = self._held(writer.partition, offset) or self._seen(writer, marker)
+            self._end(writer, {place, *marker.written}, commit=commit)
+
+    def outputs(self, writers: Iterable[Writer], markers: Mapping[int, Marker]) -> None:
+        """What hangs elsewhere; after the changelogs were read, and with them the markers."""
+        touched = {writer: markers[writer.partition].touched for writer in writers}
+        held_up = find_open(self._cluster, frozenset().union(*touched.values()))
+        if not held_up:
+            return
+        seen = look(self._cluster, held_up)
+        for writer, places in touched.items():
+            position = markers[writer.partition].position
+            ends: defaultdict[bool, set[Place]] = defaultdict(set)
+            for place in places & seen.keys():
+                for one in seen[place]:
+                    if one.origin.writer == writer.place and one.fate is Fate.OPEN:
+                        ends[one.origin.start < position].add(place)
+            for commit, found in ends.items():
+                self._end(writer, found, commit=commit)
+
+    def _seen(self, writer: Writer, marker: Marker) -> bool:
+        """Whether some partition shows this transaction as committed."""
+        for place in sorted(marker.written):
+            fate = self._fate(place, writer, marker.start)
+            if fate is not Fate.OPEN:
+                return fate is Fate.COMMITTED
+        return False
+
+    def _fate(self, place: Place, writer: Writer, start: int) -> Fate:
+        """How the transaction that began at `start` ended here; it is looked for backwards."""
+        low, high = _bounds(self._cluster, place)
+        window = _WINDOW
+        while True:
+            begin = max(low, high - window)
+            seen = look(self._cluster, {place: (begin, high)})[place]
+            mine = [one for one in seen if one.origin.writer == writer.place]
+            for one in mine:
+                if one.origin.start >= start:
+                    return one.fate
+            if mine or begin == low:
+                return Fate.ABORTED  # it never arrived here, so it can't have been committed
+            window *= 10
+
+    def _end(self, writer: Writer, places: Collection[Place], *, commit: bool) -> None:
+        self._check()
+        try:
+            end_transaction(
+                self._cluster, writer.transactional_id, places, commit=commit, check=self._check
+            )
+        finally:
+            self._fence(writer.partition)
+
+
+def _bounds(cluster: Cluster, place: Place) -> tuple[int, int]:
+    consumer = cluster.consumer("unused", isolation="read_uncommitted")
+    try:
+        low, high = consumer.get_watermark_offsets(TopicPartition(*place), ADMIN_TIMEOUT_S)
+        return int(low), int(high)
+    finally:
+        consumer.close()
+
+
+def last_marker(cluster: Cluster, changelog: Place, start: int) -> tuple[int, Marker] | None:
     """The last marker row from `start` on, committed or not, with its offset."""
     consumer: Consumer = cluster.consumer("unused", isolation="read_uncommitted")
     try:
@@ -92,37 +181,52 @@ def last_marker(cluster: Cluster, changelog: PartitionOf, start: int) -> tuple[i
 
 
 def end_transaction(
-    cluster: Cluster, transactional_id: str, places: Collection[PartitionOf], *, commit: bool
+    cluster: Cluster,
+    transactional_id: str,
+    places: Collection[Place],
+    *,
+    commit: bool,
+    check: Callable[[], None],
 ) -> None:
-    """Write an end to these partitions; fences every other producer of this id. Blocks."""
+    """Write an end to these partitions; fences every other producer of this id. Blocks.
+
+    Once begun it waits for the broker as long as `check` doesn't raise: to give up would make
+    the coordinator abort what is to be committed.
+    """
     log.warning(
         "The broker left a transaction of %s open; it is %s now, on %d partitions.",
         transactional_id, "committed" if commit else "aborted", len(places),
     )  # fmt: skip
-    ending = _end(cluster, transactional_id, places, commit)
-    asyncio.run(asyncio.wait_for(ending, _END_TIMEOUT_S))
+    asyncio.run(_end(cluster, transactional_id, places, commit, check))
 
 
 async def _end(
-    cluster: Cluster, transactional_id: str, places: Collection[PartitionOf], commit: bool
+    cluster: Cluster,
+    transactional_id: str,
+    places: Collection[Place],
+    commit: bool,
+    check: Callable[[], None],
 ) -> None:
     # librdkafka adds a partition to a transaction only with a record for it, aiokafka without.
     producer = AIOKafkaProducer(
         bootstrap_servers=cluster.bootstrap_servers,
         transactional_id=transactional_id,
-        transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+        transaction_timeout_ms=_END_TIMEOUT_MS,
     )
-    await producer.start()
+    await asyncio.wait_for(producer.start(), _START_TIMEOUT_S)
     try:
         await producer.begin_transaction()
         transaction = producer._txn_manager  # noqa: SLF001
         for place in places:
-            transaction.maybe_add_partition_to_txn(Place(*place))
-        while transaction.partitions_to_add():
-            await asyncio.sleep(0.01)
-        if commit:
-            await producer.commit_transaction()
-        else:
-            await producer.abort_transaction()
+            transaction.maybe_add_partition_to_txn(AioPartition(*place))
+        end = producer.commit_transaction if commit else producer.abort_transaction
+        ending = asyncio.ensure_future(end())
+        try:
+            while not ending.done():
+                check()
+                await asyncio.wait([ending], timeout=_POLL_S)
+        finally:
+            ending.cancel()
+        ending.result()
     finally:
         await producer.stop()

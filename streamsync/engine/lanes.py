@@ -13,16 +13,22 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Protocol
+
+from aiokafka.errors import KafkaError as AioKafkaError
+from confluent_kafka import KafkaException
 
 from streamsync.engine.cluster import Catalog, Cluster
 from streamsync.engine.commit import CommitError, FaultHook
+from streamsync.engine.evidence import find_open, look
 from streamsync.engine.lane import LaneSpec, TopicSpec, Topology
 from streamsync.engine.metrics import EngineMetrics
 from streamsync.engine.port import KafkaPort, LoopBackProducer
 from streamsync.engine.recovery import RecoveryCancelled, RecoveryPlan, recover
 from streamsync.engine.seat import UNTIL_SEEK, Ground, Pace, RejoinGuard, Seat, SeatState
 from streamsync.engine.store import LaneStore
+from streamsync.engine.watch import Watch
 from streamsync.engine.work import Batch
 
 log = logging.getLogger(__name__)
@@ -100,23 +106,18 @@ class LaneRuntime:
         await asyncio.gather(*(seat.release(RELEASE_TIMEOUT_S) for seat in self.seats.values()))
         self.seats.clear()
 
-    async def _recover_in_thread(
-        self, partitions: Sequence[int], suspects: frozenset[tuple[str, int]] = frozenset()
-    ) -> dict[int, Ground]:
+    async def _recover_in_thread(self, partitions: Sequence[int]) -> dict[int, Ground]:
         loop = asyncio.get_running_loop()
         cancel = self._cancel
         running = loop.run_in_executor(
-            self._lanes.pool, lambda: self._recover_blocking(partitions, suspects, cancel)
+            self._lanes.pool, lambda: self._recover_blocking(partitions, cancel)
         )
         self._running = running
         # Outside of the group's join: a cancelled task must not leave the thread unobserved.
         return await asyncio.shield(running)
 
     def _recover_blocking(
-        self,
-        partitions: Sequence[int],
-        suspects: frozenset[tuple[str, int]],
-        cancel: threading.Event,
+        self, partitions: Sequence[int], cancel: threading.Event
     ) -> dict[int, Ground]:
         lanes, store = self._lanes, self.store
         plan = RecoveryPlan(
@@ -127,7 +128,6 @@ class LaneRuntime:
             changelog_id=lanes.catalog.topic_id(self.changelog),
             partitions=partitions,
             disk=store,
-            suspects=suspects,
         )
         grounds = {}
         for partition, recovered in recover(plan, lanes.cluster, cancel).items():
@@ -140,7 +140,8 @@ class LaneRuntime:
                 changelog=self.changelog,
                 partition=partition,
                 disk=store,
-                touched=recovered.marker.touched,
+                marker=recovered.marker,
+                any_open=lambda places: bool(find_open(lanes.cluster, places)),
             )
             position = recovered.marker.position
             grounds[partition] = Ground(store.rows(partition), position, port)
@@ -148,8 +149,8 @@ class LaneRuntime:
 
     # -- what seats ask for
 
-    async def recover_again(self, partition: int, before: KafkaPort) -> Ground:
-        return (await self._recover_in_thread([partition], before.touched))[partition]
+    async def recover_again(self, partition: int) -> Ground:
+        return (await self._recover_in_thread([partition]))[partition]
 
     async def seek(self, seat: Seat) -> None:
         await self._lanes.group.seek_seats({(self.spec.source, seat.partition): seat})
@@ -160,10 +161,10 @@ class LaneRuntime:
     async def run_in_thread(self, call: Callable[[], None]) -> None:
         await asyncio.get_running_loop().run_in_executor(self._lanes.pool, call)
 
-    def discard(self, port: KafkaPort) -> None:
+    def discard(self, port: KafkaPort) -> asyncio.Future[None]:
         """Nothing is written by this port any more; closing its producer takes a while."""
         port.abandon()
-        self._lanes.pool.submit(port.close)
+        return asyncio.get_running_loop().run_in_executor(self._lanes.pool, port.close)
 
     def lost(self, partition: int, why: CommitError) -> None:
         log.warning(
@@ -181,7 +182,10 @@ class LaneRuntime:
         metrics.commits.labels(name, "committed").inc()
         metrics.commit_seconds.labels(name).observe(seconds)
 
+        self._lanes.commits += 1
+
     def failed(self, outcome: str) -> None:
+        self._lanes.commits += 1
         self._lanes.metrics.commits.labels(self.spec.name, outcome).inc()
 
     def crash(self, error: BaseException) -> Awaitable[None]:
@@ -209,6 +213,9 @@ class Lanes:
         self._guard = RejoinGuard()
         self._asking: asyncio.Task[None] | None = None
         self._seeking: set[asyncio.Task[None]] = set()
+        self.commits = 0
+        """Tried so far, on any lane: what `watch` need not look for without."""
+        self._watch = Watch(partial(find_open, cluster), partial(look, cluster))
 
     def add(self, spec: LaneSpec, store: Callable[[], LaneStore]) -> LaneRuntime:
         runtime = LaneRuntime(self, spec, store)
@@ -278,6 +285,30 @@ class Lanes:
         task = asyncio.get_running_loop().create_task(lane.seek(seat))
         self._seeking.add(task)
         task.add_done_callback(self._seeking.discard)
+
+    async def look_for_hanging(self) -> None:
+        """Recover the partitions whose transactions hang; called every few seconds."""
+        seats = {
+            (lane.changelog, partition): (lane, seat)
+            for lane in self.by_name.values()
+            for partition, seat in lane.seats.items()
+        }
+        places = seats.keys() | {place for _, seat in seats.values() for place in seat.touched}
+        look = partial(self._watch.hanging, places, self.commits, time.monotonic())
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self.pool, look)
+        except (KafkaException, AioKafkaError, TimeoutError) as error:
+            log.info("Transactions that hang can't be looked for just now: %r", error)
+            return
+        for one in found:
+            (topic, partition), (changelog, number) = one.place, one.writer
+            log.warning(
+                "Readers of %s partition %d stand at offset %d: a transaction of %s partition %d "
+                "has no end there.", topic, partition, one.offset, changelog, number,
+            )  # fmt: skip
+            if one.writer in seats:
+                self.metrics.hanging.labels(seats[one.writer][0].spec.name).inc()
+                seats[one.writer][1].doubt()
 
     def ask_group_again(self) -> None:
         """Some partition was fenced: let the group decide who owns what, but not too often."""

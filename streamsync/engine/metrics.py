@@ -44,6 +44,10 @@ class EngineMetrics:
             "streamsync_lane_recovery_rows", "Changelog rows read by recoveries.", lane,
             registry=registry,
         )  # fmt: skip
+        self.hanging = Counter(
+            "streamsync_lane_hanging_transactions", "Transactions whose end the broker forgot, "
+            "noticed at work.", lane, registry=registry,
+        )  # fmt: skip
         self.rejoins = Counter(
             "streamsync_group_rejoins", "Times this worker asked the group again after fencing.",
             registry=registry,

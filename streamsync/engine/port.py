@@ -10,21 +10,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from streamsync.engine.cluster import TRANSACTION_TIMEOUT_MS, Catalog, Cluster
+from streamsync.engine.cluster import TRANSACTION_TIMEOUT_MS, Catalog, Cluster, LaneProducer
 from streamsync.engine.commit import Aborted, Fenced, Unsettled
+from streamsync.engine.evidence import HEADER, Origin, Place
 from streamsync.engine.lane import Output, Topology
 
 MARKER = b"\0position"
 
+Headers = list[tuple[str, str | bytes | None]]
+
 # Longer than the broker keeps a transaction open: afterwards it has decided by itself.
 SETTLE_TIMEOUT_S = TRANSACTION_TIMEOUT_MS / 1_000 + 5.0
 _CALL_TIMEOUT_S = 2.0
+_FLUSH_TIMEOUT_S = 0.2
 
 _FENCED = {
     KafkaError._FENCED,  # noqa: SLF001  (librdkafka's own codes have no other name)
@@ -35,20 +39,33 @@ _FENCED = {
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """The marker row: a source position, and every partition that was written to so far."""
+    """The marker row: a source position, and where its transaction wrote to."""
 
     position: int
-    touched: frozenset[tuple[str, int]] = frozenset()
+    start: int = 0
+    """The position before this transaction."""
+    touched: frozenset[Place] = frozenset()
+    """Every partition that was written to so far, and those that soon will be."""
+    written: frozenset[Place] = frozenset()
+    """Those of them that this transaction wrote to."""
 
     def encode(self) -> bytes:
-        lines = (f"{topic} {partition}" for topic, partition in sorted(self.touched))
-        return "\n".join((str(self.position), *lines)).encode()
+        lines = [f"{self.position} {self.start}"]
+        for place in sorted(self.touched):
+            lines.append(f"{place[0]} {place[1]}{' +' if place in self.written else ''}")
+        return "\n".join(lines).encode()
 
     @classmethod
     def decode(cls, value: bytes) -> Marker:
-        position, *lines = value.decode().split("\n")
-        places = (line.rsplit(" ", 1) for line in lines)
-        return cls(int(position), frozenset((topic, int(number)) for topic, number in places))
+        first, *lines = value.decode().split("\n")
+        position, start = first.split(" ")
+        touched, written = set(), set()
+        for line in lines:
+            topic, partition, *flag = line.split(" ")
+            touched.add((topic, int(partition)))
+            if flag:
+                written.add((topic, int(partition)))
+        return cls(int(position), int(start), frozenset(touched), frozenset(written))
 
 
 class OutputTooLarge(Exception):
@@ -116,6 +133,7 @@ def produce(
     partition: int,
     timestamp_ms: int,
     on_delivery: Callable[[KafkaError | None, Message], None] | None = None,
+    headers: Headers | None = None,
 ) -> None:
     """Hand one record to librdkafka, waiting while its queue is full."""
     while True:
@@ -130,6 +148,7 @@ def produce(
                 on_delivery,
                 None,
                 timestamp_ms if timestamp_ms > 0 else 0,
+                headers,
             )
             return
         except BufferError:
@@ -165,22 +184,26 @@ class KafkaPort:
         *,
         topology: Topology,
         catalog: Catalog,
-        producer: Producer,
+        producer: LaneProducer,
         loop_backs: LoopBackProducer,
         changelog: str,
         partition: int,
         disk: RowsOnDisk,
-        touched: frozenset[tuple[str, int]] = frozenset(),
+        marker: Marker,
+        any_open: Callable[[Iterable[Place]], bool],
     ) -> None:
         self._partitioner = topology.partitioner
         self._catalog = catalog
-        self._held: Producer | None = producer
+        self._held: LaneProducer | None = producer
         self._loop_backs = loop_backs
         self._changelog = changelog
         self._partition = partition
         self._disk = disk
         self._timestamp_ms = 0
-        self._touched = set(touched)
+        self._position = marker.position
+        self._touched = set(marker.touched)
+        self._written: set[Place] = set()
+        self._any_open = any_open
         self._marker_offset: int | None = None
         self._lock = threading.Lock()
         self._abandoned = False
@@ -189,15 +212,24 @@ class KafkaPort:
         self._loop_backs.send(records, self._place)
 
     def begin(self) -> None:
+        self._look_after_a_lost_connection()
+        self._written.clear()
         self._call(self._producer.begin_transaction)
 
     def outputs(self, records: Sequence[tuple[Output, int]]) -> None:
+        partition_of, written = self._place, self._written
+        places = [(output.topic, partition_of(output)) for output, _ in records]
+        if not self._touched.issuperset(places):
+            self._announce(places)
+
         def send() -> None:
-            producer, place, touch = self._producer, self._place, self._touched.add
-            for output, timestamp_ms in records:
-                topic, key, partition = output.topic, output.key, place(output)
-                touch((topic, partition))
-                produce(producer, topic, key, output.value, partition, timestamp_ms)
+            producer = self._producer
+            for (output, timestamp_ms), place in zip(records, places, strict=True):
+                headers = None if place in written else self._first_on(place)
+                produce(
+                    producer, place[0], output.key, output.value, place[1], timestamp_ms, None,
+                    headers,
+                )  # fmt: skip
 
         self._call(send, again=False)
 
@@ -229,9 +261,11 @@ class KafkaPort:
         end = time.monotonic() + SETTLE_TIMEOUT_S
 
         def wait() -> None:
-            while self._producer.flush(_CALL_TIMEOUT_S):
+            while self._producer.flush(_FLUSH_TIMEOUT_S):
+                self._refuse_a_lost_connection()
                 if self._abandoned or time.monotonic() > end:
                     raise Unsettled("the broker did not take the records in time")
+            self._refuse_a_lost_connection()
 
         self._call(wait, again=False)
 
@@ -247,6 +281,7 @@ class KafkaPort:
             # changelog; a late write here would put the database behind that recovery.
             if not self._abandoned:
                 self._disk.write(self._partition, rows, offset, self._marker(position))
+        self._position = position
 
     def abandon(self) -> None:
         """Write nothing to disk from now on."""
@@ -254,24 +289,61 @@ class KafkaPort:
             self._abandoned = True
 
     def close(self) -> None:
-        """End the producer's threads; what it still holds was not committed."""
+        """End the producer and its threads; what it still holds was not committed."""
         producer, self._held = self._held, None
         if producer is not None:
             producer.purge()
 
     @property
-    def _producer(self) -> Producer:
+    def _producer(self) -> LaneProducer:
         if self._held is None:
             raise Unsettled("the partition was given up")
         return self._held
 
     @property
-    def touched(self) -> frozenset[tuple[str, int]]:
+    def touched(self) -> frozenset[Place]:
         """Every partition that this lane's partition wrote to in transactions."""
         return frozenset(self._touched)
 
     def _marker(self, position: int) -> Marker:
-        return Marker(position, self.touched)
+        return Marker(position, self._position, self.touched, frozenset(self._written))
+
+    def _first_on(self, place: Place) -> Headers:
+        """For the first record on a partition: what decides about this transaction."""
+        self._written.add(place)
+        origin = Origin(self._changelog, self._partition, self._position)
+        return [(HEADER, origin.encode())]
+
+    def _announce(self, places: Iterable[Place]) -> None:
+        """Put partitions into the marker row before anything is written to them.
+
+        Else a worker that dies before its first commit to them leaves a transaction that nobody
+        looks for.
+        """
+        self._touched.update(places)
+        self._timestamp_ms = int(time.time() * 1_000)
+        self.marker(self._position)
+        self.flush()
+        self.commit()
+        self._call(self._producer.begin_transaction)
+
+    def _look_after_a_lost_connection(self) -> None:
+        """See `hanging`: what is written behind a transaction that hangs would share its end."""
+        producer = self._producer
+        producer.poll(0)
+        if not producer.connection_lost:
+            return
+        producer.connection_lost = False
+        try:
+            hangs = self._any_open([*self._touched, (self._changelog, self._partition)])
+        except (KafkaException, TimeoutError) as error:
+            raise Unsettled(f"the connection was lost, and nobody answers: {error}") from error
+        if hangs:
+            raise Unsettled("the connection was lost, and a transaction seems to hang")
+
+    def _refuse_a_lost_connection(self) -> None:
+        if self._producer.connection_lost:
+            raise Unsettled("the connection was lost")
 
     def _place(self, output: Output) -> int:
         count = self._catalog.partitions(output.topic)  # creates a topic that is new

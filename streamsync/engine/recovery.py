@@ -13,16 +13,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, cast
 
 from aiokafka.errors import KafkaError as AioKafkaError
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streamsync.engine.cluster import Cluster
-from streamsync.engine.hanging import end_transaction, find_open, last_marker
+from streamsync.engine.cluster import Cluster, LaneProducer
+from streamsync.engine.hanging import Settling, Writer
 from streamsync.engine.port import MARKER, Marker, RowsOnDisk
 
 log = logging.getLogger(__name__)
@@ -30,8 +30,6 @@ log = logging.getLogger(__name__)
 _CALL_TIMEOUT_S = 5.0
 _ROWS_PER_WRITE = 20_000
 _INIT_THREADS = 16
-_LOOKS = 3
-_LOOK_PAUSE_S = 0.2
 
 
 class RecoveryCancelled(Exception):
@@ -65,7 +63,7 @@ class Disk(RowsOnDisk, Protocol):
 class Recovered:
     """A partition ready to work: nobody else can write for it, and its rows are complete."""
 
-    producer: Producer
+    producer: LaneProducer
     marker: Marker
     changelog_rows: int
 
@@ -81,11 +79,10 @@ class RecoveryPlan:
     changelog_id: str
     partitions: Sequence[int]
     disk: Disk
-    suspects: frozenset[tuple[str, int]] = frozenset()
-    """Partitions that the producers before this recovery may have left a transaction open on."""
 
-    def transactional_id(self, partition: int) -> str:
-        return f"{self.app_id}-{self.lane}-{partition}"
+    def writer(self, partition: int) -> Writer:
+        transactional_id = f"{self.app_id}-{self.lane}-{partition}"
+        return Writer(transactional_id, self.changelog, partition)
 
 
 def recover(
@@ -102,16 +99,17 @@ def recover(
             lambda partition: _fence(plan, partition, cluster, cancelled), plan.partitions
         )
         producers = dict(zip(plan.partitions, made, strict=True))
-    ends = _Ends(plan, cluster, cancelled, producers)
+    settling = _settling(plan, cluster, cancelled, producers)
+    writers = [plan.writer(partition) for partition in plan.partitions]
     while True:
         try:
-            ends.before_reading()
+            settling.changelogs(writers)
             reading = _Reading(plan, cluster, cancelled)
             try:
                 reading.run()
             finally:
                 reading.consumer.close()
-            ends.after_reading(reading.marker)
+            settling.outputs(writers, reading.marker)
             break
         except (KafkaException, AioKafkaError, TimeoutError) as error:
             _wait(cancelled, f"Lane {plan.lane} can't be recovered yet: {error!r}")
@@ -129,76 +127,38 @@ def recover(
 
 def _fence(
     plan: RecoveryPlan, partition: int, cluster: Cluster, cancelled: threading.Event
-) -> Producer:
+) -> LaneProducer:
     """Step 3: from here on no earlier owner of the partition can commit."""
-    producer = cluster.producer(plan.transactional_id(partition))
+    producer = cluster.transactional(plan.writer(partition).transactional_id)
     while True:
         _check(cancelled)
         try:
             producer.init_transactions(_CALL_TIMEOUT_S)
+            # What was lost before doesn't count: whatever may hang is looked for now.
+            producer.poll(0)
+            producer.connection_lost = False
             return producer
         except KafkaException as raised:
             error: KafkaError = raised.args[0]
             if error.fatal():
-                producer = cluster.producer(plan.transactional_id(partition))
+                producer = cluster.transactional(plan.writer(partition).transactional_id)
             _wait(cancelled, f"Lane {plan.lane} partition {partition} waits: {error}")
 
 
-class _Ends:
-    """Writes the ends of transactions that the broker forgot; see `hanging`.
+def _settling(
+    plan: RecoveryPlan,
+    cluster: Cluster,
+    cancelled: threading.Event,
+    producers: dict[int, LaneProducer],
+) -> Settling:
+    def held(partition: int, offset: int) -> bool:
+        stored = plan.disk.stored(partition)
+        return stored.topic_id == plan.changelog_id and (stored.changelog_offset or -1) >= offset
 
-    An end takes the transactional id, so the partition is fenced once more afterwards.
-    """
+    def fence(partition: int) -> None:
+        producers[partition] = _fence(plan, partition, cluster, cancelled)
 
-    def __init__(
-        self,
-        plan: RecoveryPlan,
-        cluster: Cluster,
-        cancelled: threading.Event,
-        producers: dict[int, Producer],
-    ) -> None:
-        self.plan = plan
-        self.cluster = cluster
-        self.cancelled = cancelled
-        self.producers = producers
-
-    def before_reading(self) -> None:
-        """What hangs on the changelogs themselves: nobody else writes to them."""
-        plan = self.plan
-        places = [(plan.changelog, partition) for partition in plan.partitions]
-        for place, stable in find_open(self.cluster, places).items():
-            found = last_marker(self.cluster, place, stable)
-            stored = plan.disk.stored(place[1])
-            held = (
-                found is not None
-                and stored.topic_id == plan.changelog_id
-                and (stored.changelog_offset or 0) >= found[0]
-            )
-            touched = found[1].touched if found is not None else frozenset()
-            self._end(place[1], touched, commit=held)
-
-    def after_reading(self, markers: Mapping[int, Marker]) -> None:
-        """What hangs elsewhere: of a transaction that never came to its marker row."""
-        touched = {p: marker.touched | self.plan.suspects for p, marker in markers.items()}
-        open_for_long = find_open(self.cluster, frozenset().union(*touched.values()))
-        for _ in range(_LOOKS):
-            if not open_for_long:
-                return
-            # A neighbour's transaction is open for milliseconds; the forgotten one stays.
-            if self.cancelled.wait(_LOOK_PAUSE_S):
-                raise RecoveryCancelled
-            now = find_open(self.cluster, open_for_long)
-            open_for_long = {k: v for k, v in now.items() if open_for_long[k] == v}
-        for partition, places in touched.items():
-            if places & open_for_long.keys():
-                self._end(partition, places, commit=False)
-
-    def _end(self, partition: int, touched: frozenset[tuple[str, int]], *, commit: bool) -> None:
-        _check(self.cancelled)
-        places = {*touched, *self.plan.suspects, (self.plan.changelog, partition)}
-        transactional_id = self.plan.transactional_id(partition)
-        end_transaction(self.cluster, transactional_id, places, commit=commit)
-        self.producers[partition] = _fence(self.plan, partition, self.cluster, self.cancelled)
+    return Settling(cluster, held, lambda: _check(cancelled), fence)
 
 
 def _check(cancelled: threading.Event) -> None:
@@ -311,7 +271,7 @@ class _Reading:
         )
         marker = self._marked[partition]
         if marker is None:
-            return Marker(int(low))
+            return Marker(int(low), int(low))
         position = marker.position
         if not low <= position <= high:
             raise PositionLost(

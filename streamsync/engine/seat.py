@@ -18,6 +18,7 @@ import enum
 import logging
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ class SeatHost(Protocol):
     spec: LaneSpec
     fault: FaultHook
 
-    async def recover_again(self, partition: int, before: KafkaPort) -> Ground: ...
+    async def recover_again(self, partition: int) -> Ground: ...
 
     async def seek(self, seat: Seat) -> None: ...
 
@@ -77,7 +78,7 @@ class SeatHost(Protocol):
 
     async def run_in_thread(self, call: Callable[[], None]) -> None: ...
 
-    def discard(self, port: KafkaPort) -> None: ...
+    def discard(self, port: KafkaPort) -> Awaitable[object]: ...
 
     def lost(self, partition: int, why: CommitError) -> None: ...
 
@@ -125,6 +126,7 @@ class Seat:
         self._queue: deque[SourceRecord] = deque()
         self._wake = asyncio.Event()
         self._stopping = False
+        self._doubted = False
         self._failures = 0
         self._fetching = True
         self._commit_began = 0.0
@@ -148,6 +150,16 @@ class Seat:
         if self._queue:
             return self._queue[-1].offset + 1
         return self._work.position
+
+    @property
+    def touched(self) -> frozenset[tuple[str, int]]:
+        """Every partition that it writes to."""
+        return self._port.touched
+
+    def doubt(self) -> None:
+        """Recover before anything else is written: a transaction of this partition hangs."""
+        self._doubted = True
+        self._wake.set()
 
     # -- from the group
 
@@ -183,6 +195,9 @@ class Seat:
             await self._host.crash(error)
 
     async def _turn(self) -> None:
+        if self._doubted:
+            self._doubted = False
+            await self._recover()
         now = time.monotonic()
         due = self._commit_began + self._pace.gap(now)
         if not self._queue and (not len(self._work) or now < due):
@@ -237,6 +252,7 @@ class Seat:
             self._queue.clear()
             self._host.lost(self.partition, why)
         except CommitError as why:
+            _let_go(why)
             self._host.failed(type(why).__name__.lower())
             log.warning(
                 "Lane %s partition %d: %s; the partition is recovered.",
@@ -259,8 +275,8 @@ class Seat:
 
     async def _recover(self) -> None:
         self.state = SeatState.RECOVERING
-        self._host.discard(self._port)
-        ground = await self._host.recover_again(self.partition, self._port)
+        await self._host.discard(self._port)
+        ground = await self._host.recover_again(self.partition)
         self._queue.clear()
         self._stand_on(ground)
         self.committed_position = ground.position
@@ -275,6 +291,16 @@ class Seat:
         self._work = PartitionWork(
             self._host.spec, LaneShard(self.partition, ground.rows), ground.position
         )
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Forget what the frames of an error hold: a producer among them would live on.
+
+    Only when it is gone can it no longer add partitions to a transaction (`hanging`).
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 @dataclass

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException
 
 from streamsync.engine import port as port_module
-from streamsync.engine.cluster import Catalog, Cluster
+from streamsync.engine.cluster import Catalog, Cluster, LaneProducer
 from streamsync.engine.commit import Aborted, CommitError, CommitStep, Fenced, Unsettled, commit
+from streamsync.engine.evidence import HEADER, Origin, Place
 from streamsync.engine.lane import (
     LaneSpec,
     Output,
@@ -69,10 +71,13 @@ class FakeMessage:
 class FakeProducer:
     """A transactional producer that answers as it is told, call by call."""
 
+    connection_lost = False
+
     def __init__(self, answers: Mapping[str, list[Any]] | None = None) -> None:
         self.answers = answers or {}
         self.calls: list[str] = []
         self.records: list[tuple[str, bytes | None, int]] = []
+        self.headers: list[list[tuple[str, bytes]] | None] = []
 
     def _call(self, name: str) -> None:
         self.calls.append(name)
@@ -83,11 +88,13 @@ class FakeProducer:
     def begin_transaction(self) -> None:
         self._call("begin")
 
-    def produce(
-        self, topic: str, _value: Any, key: Any, partition: int, delivered: Any, *_settings: Any
-    ) -> None:
+    def produce(  # noqa: PLR0913
+        self, topic: str, _value: Any, key: Any, partition: int, delivered: Any,
+        _alias: Any, _timestamp_ms: int, headers: Any,
+    ) -> None:  # fmt: skip
         self._call("produce")
         self.records.append((topic, key, partition))
+        self.headers.append(headers)
         if delivered is not None:
             delivered(None, FakeMessage())
 
@@ -121,18 +128,25 @@ class FakeDisk:
         self.written.append((partition, offset, marker))
 
 
+OUT = ("out", OUT_PARTITION)
+
+
 def port_over(
-    producer: FakeProducer, disk: FakeDisk, touched: frozenset[tuple[str, int]] = frozenset()
+    producer: FakeProducer,
+    disk: FakeDisk,
+    touched: frozenset[Place] = frozenset({OUT}),
+    any_open: Callable[[Iterable[Place]], bool] = lambda _places: False,
 ) -> KafkaPort:
     return KafkaPort(
         topology=TOPOLOGY,
         catalog=cast(Catalog, FakeCatalog()),
-        producer=cast(Producer, producer),
+        producer=cast(LaneProducer, producer),
         loop_backs=LoopBackProducer(Cluster("127.0.0.1:1")),
         changelog="changelog",
         partition=0,
         disk=disk,
-        touched=touched,
+        marker=Marker(5, 5, touched),
+        any_open=any_open,
     )
 
 
@@ -150,7 +164,7 @@ def test_a_commit_goes_through_all_steps_in_order_and_stores_what_the_broker_con
     assert seen == [("echo", 0, step) for step in CommitStep]
     assert producer.calls == ["begin", "produce", "produce", "produce", "flush", "commit"]
     assert producer.records[-1] == ("changelog", MARKER, 0)
-    assert disk.written == [(0, 41, Marker(8, frozenset({("out", OUT_PARTITION)})))]
+    assert disk.written == [(0, 41, Marker(8, 5, frozenset({OUT}), frozenset({OUT})))]
 
 
 def test_a_poison_record_leaves_only_its_dead_letter_and_the_lane_goes_on() -> None:
@@ -230,7 +244,7 @@ def test_a_retriable_answer_is_tried_again() -> None:
     producer, disk = FakeProducer({"commit": answers}), FakeDisk()
     commit(batch(), port_over(producer, disk))
     assert producer.calls.count("commit") == 4
-    assert disk.written == [(0, 41, Marker(8, frozenset({("out", OUT_PARTITION)})))]
+    assert disk.written == [(0, 41, Marker(8, 5, frozenset({OUT}), frozenset({OUT})))]
 
 
 def test_a_broker_that_never_answers_leaves_the_transaction_unsettled(
@@ -261,12 +275,68 @@ def test_an_output_that_no_broker_takes_stops_with_a_sentence() -> None:
         commit(batch(), port_over(producer, FakeDisk()))
 
 
-def test_a_marker_keeps_every_partition_that_was_ever_written_to() -> None:
+def test_a_marker_keeps_every_partition_and_marks_those_of_its_transaction() -> None:
     producer, disk = FakeProducer(), FakeDisk()
-    port = port_over(producer, disk, frozenset({("earlier", 7)}))
+    commit(batch(), port_over(producer, disk, frozenset({("earlier", 7), OUT})))
+    marker = disk.written[0][2]
+    assert marker == Marker(8, 5, frozenset({("earlier", 7), OUT}), frozenset({OUT}))
+    assert Marker.decode(marker.encode()) == marker
+
+
+def test_the_first_record_on_each_partition_says_what_decides_about_its_transaction() -> None:
+    producer = FakeProducer()
+    port = port_over(producer, FakeDisk())
     commit(batch(), port)
-    assert disk.written[0][2].touched == {("earlier", 7), ("out", OUT_PARTITION)}
-    assert Marker.decode(disk.written[0][2].encode()) == disk.written[0][2]
+    first, second, marker = producer.headers
+    assert first == [(HEADER, Origin("changelog", 0, 5).encode())]
+    assert second is None and marker is None
+    assert Origin.decode(first[0][1]) == Origin("changelog", 0, 5)
+    commit(batch(), port)
+    assert producer.headers[3] == [(HEADER, Origin("changelog", 0, 8).encode())]
+
+
+def test_a_new_partition_is_in_a_committed_marker_before_anything_is_written_to_it() -> None:
+    producer = FakeProducer()
+    port = port_over(producer, FakeDisk(), frozenset())
+    commit(batch(), port)
+    assert [topic for topic, *_ in producer.records] == ["changelog", "out", "out", "changelog"]
+    assert producer.calls[:5] == ["begin", "produce", "flush", "commit", "begin"]
+    assert port.touched == {OUT}
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_after_a_lost_connection_nothing_is_written_behind_a_transaction_that_hangs(
+    hangs: bool,
+) -> None:
+    producer = FakeProducer()
+    asked: list[Place] = []
+
+    def any_open(places: Iterable[Place]) -> bool:
+        asked.extend(places)
+        return hangs
+
+    producer.connection_lost = True
+    port = port_over(producer, FakeDisk(), any_open=any_open)
+    if hangs:
+        with pytest.raises(Unsettled, match="hang"):
+            commit(batch(), port)
+        assert producer.calls == []
+    else:
+        commit(batch(), port)
+        commit(batch(), port)
+        assert producer.calls.count("commit") == 2
+    assert asked == [OUT, ("changelog", 0)]
+
+
+def test_a_connection_lost_within_a_transaction_ends_its_producer() -> None:
+    producer = FakeProducer()
+
+    def lose(_lane: str, _partition: int, step: CommitStep) -> None:
+        producer.connection_lost |= step is CommitStep.OUTPUTS
+
+    with pytest.raises(Unsettled, match="connection"):
+        commit(batch(), port_over(producer, FakeDisk()), lose)
+    assert "commit" not in producer.calls
 
 
 def test_an_abandoned_port_writes_nothing_any_more() -> None:
@@ -293,6 +363,9 @@ class FakeHost:
         self.losses: list[CommitError] = []
         self.crashes: list[BaseException] = []
         self.sought: list[int] = []
+        self.producers: list[weakref.ref[FakeProducer]] = []
+        self.alive_at_recovery: list[object] = []
+        self.flush_fails: BaseException | None = None
 
     def fault(self, _lane: str, _partition: int, step: CommitStep) -> None:
         if step is CommitStep.COMMIT and self.outcomes:
@@ -302,10 +375,14 @@ class FakeHost:
 
     def ground(self) -> Ground:
         position = self.committed_batches[-1].position if self.committed_batches else 0
-        return Ground(MemoryRows(), position, port_over(FakeProducer(), FakeDisk()))
+        producer = FakeProducer({"flush": [self.flush_fails]} if self.flush_fails else None)
+        self.flush_fails = None
+        self.producers.append(weakref.ref(producer))
+        return Ground(MemoryRows(), position, port_over(producer, FakeDisk()))
 
-    async def recover_again(self, _partition: int, _before: KafkaPort) -> Ground:
+    async def recover_again(self, _partition: int) -> Ground:
         self.recoveries += 1
+        self.alive_at_recovery = [born() for born in self.producers if born() is not None]
         return self.ground()
 
     async def seek(self, seat: Seat) -> None:
@@ -318,8 +395,12 @@ class FakeHost:
         await asyncio.sleep(0)
         call()
 
-    def discard(self, port: KafkaPort) -> None:
+    def discard(self, port: KafkaPort) -> asyncio.Future[None]:
         port.abandon()
+        port.close()
+        closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        closed.set_result(None)
+        return closed
 
     def lost(self, _partition: int, why: CommitError) -> None:
         self.losses.append(why)
@@ -370,6 +451,18 @@ async def test_a_failed_commit_recovers_in_place_and_runs_the_same_records_again
     seat.offer(records(0, 3))
     await until(lambda: len(host.committed_batches) == 1)
     assert (host.committed_batches[0].records, host.committed_batches[0].position) == (3, 3)
+    await seat.release(5)
+
+
+async def test_no_producer_outlives_its_failure_into_the_recovery() -> None:
+    """Alive it could still add partitions to a transaction that the recovery is to settle."""
+    host: Any = FakeHost([])
+    host.flush_fails = error(KafkaError._TIMED_OUT)
+    seat = Seat(host, 0, host.ground(), Pace())
+    seat.offer(records(0, 3))
+    await until(lambda: bool(host.sought))
+    assert host.recoveries == 1
+    assert host.alive_at_recovery == []
     await seat.release(5)
 
 
