@@ -1,4 +1,4 @@
-"""The private parts of Faust that the engine hangs on: each failure says what to look at."""
+"""Private parts of Faust and aiokafka that the engine hangs on: failures say what to look at."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import inspect
 from importlib.metadata import version
 
 import pytest
+from aiokafka.client import AIOKafkaClient
+from aiokafka.producer.transaction_manager import TransactionManager
+from aiokafka.protocol.fetch import FetchRequest
 from faust.app import App
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.stores import rocksdb
@@ -43,6 +46,15 @@ HOOKS = [
     (rocksdb.Store, "stop", ["self"], "store.py: step 15"),
     (PartitionAssignor, "external_topics_metadata", ["self"], "tables.py: the assignment check"),
     (App, "is_leader", ["self"], "app.py: the clock"),
+    (AIOKafkaClient, "bootstrap", ["self"], "evidence.py"),
+    (AIOKafkaClient, "set_topics", ["self", "topics"], "evidence.py"),
+    (AIOKafkaClient, "send", ["self", "node_id", "request", "group"], "evidence.py"),
+    (
+        FetchRequest, "__init__",
+        ["self", "max_wait_time", "min_bytes", "max_bytes", "isolation_level", "topics",
+         "rack_id"], "evidence.py",
+    ),
+    (TransactionManager, "maybe_add_partition_to_txn", ["self", "tp"], "hanging.py"),
 ]  # fmt: skip
 
 
@@ -52,10 +64,10 @@ def test_a_method_that_the_engine_overrides_or_calls_is_what_it_was(
 ) -> None:
     found = getattr(owner, name, None)
     assert found is not None, (
-        f"Faust no longer has {owner.__name__}.{name}: see streamsync/engine/{where}."
+        f"{owner.__module__} no longer has {owner.__name__}.{name}: see streamsync/engine/{where}."
     )
     assert list(inspect.signature(found).parameters) == parameters, (
-        f"Faust changed {owner.__name__}.{name}: see streamsync/engine/{where}."
+        f"{owner.__module__} changed {owner.__name__}.{name}: see streamsync/engine/{where}."
     )
 
 

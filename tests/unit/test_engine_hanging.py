@@ -1,0 +1,113 @@
+"""What a log says about transactions, and when one counts as hanging; no broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from streamsync.engine.evidence import HEADER, Fate, Origin, Place, Sighting, sightings
+from streamsync.engine.watch import STANDS_S, Hanging, Watch
+
+COMMIT, ABORT = b"\0\0\0\1", b"\0\0\0\0"
+
+
+@dataclass
+class Batch:
+    """A batch as aiokafka shows it."""
+
+    producer_id: int
+    origin: Origin | None = None
+    end: bytes | None = None
+    is_transactional: bool = True
+    read: list[Any] = field(default_factory=list)
+
+    @property
+    def is_control_batch(self) -> bool:
+        return self.end is not None
+
+    def __iter__(self) -> Any:
+        headers = [("other", b"x")]
+        if self.origin is not None:
+            headers.append((HEADER, self.origin.encode()))
+        return iter([SimpleNamespace(key=self.end, headers=headers)])
+
+
+def test_each_transaction_has_the_fate_that_its_own_producer_wrote() -> None:
+    first, second, third = (Origin("app-lane-changelog", 0, start) for start in (5, 9, 12))
+    other = Origin("app-lane-changelog", 1, 700)
+    assert sightings(
+        [
+            Batch(7, first),
+            Batch(8, other),
+            Batch(7),  # more records of the first
+            Batch(7, end=COMMIT),
+            Batch(7, second),
+            Batch(9, is_transactional=False),
+            Batch(7, end=ABORT),
+            Batch(7, third),
+        ]
+    ) == [
+        Sighting(first, Fate.COMMITTED),
+        Sighting(second, Fate.ABORTED),
+        Sighting(other, Fate.OPEN),
+        Sighting(third, Fate.OPEN),
+    ]
+
+
+def test_a_transaction_that_began_before_what_was_read_is_not_guessed() -> None:
+    assert sightings([Batch(7), Batch(7, end=COMMIT), Batch(8, end=ABORT)]) == []
+
+
+def test_two_transactions_of_one_producer_without_an_end_between_count_as_the_first() -> None:
+    """They share one end: the earlier decides."""
+    first, second = Origin("c", 0, 1), Origin("c", 0, 2)
+    assert sightings([Batch(7, first), Batch(7, second)]) == [Sighting(first, Fate.OPEN)]
+
+
+class Broker:
+    """Where readers are held, look by look."""
+
+    def __init__(self) -> None:
+        self.held: dict[Place, tuple[int, int]] = {}
+        self.asked = 0
+        self.looked: list[Mapping[Place, tuple[int, int]]] = []
+
+    def find_open(self, _places: Iterable[Place]) -> Mapping[Place, tuple[int, int]]:
+        self.asked += 1
+        return self.held
+
+    def look(self, places: Mapping[Place, tuple[int, int]]) -> dict[Place, list[Sighting]]:
+        self.looked.append(dict(places))
+        ended = Sighting(Origin("changelog", 2, 5), Fate.COMMITTED)
+        return {place: [ended, Sighting(Origin("changelog", 3, 8), Fate.OPEN)] for place in places}
+
+
+def test_only_what_stands_at_one_offset_for_long_hangs_and_is_told_once() -> None:
+    broker, place = Broker(), ("out", 1)
+    watch = Watch(broker.find_open, broker.look)
+    broker.held = {place: (40, 50)}
+    assert watch.hanging([place], 1, 0.0) == []
+    broker.held = {place: (45, 60)}  # it moves: busy, not hanging
+    assert watch.hanging([place], 2, STANDS_S) == []
+    assert watch.hanging([place], 2, STANDS_S + 1) == []
+    assert watch.hanging([place], 2, 2 * STANDS_S) == [Hanging(place, 45, ("changelog", 3))]
+    assert watch.hanging([place], 2, 3 * STANDS_S) == []
+    broker.held = {place: (70, 71)}
+    assert watch.hanging([place], 3, 4 * STANDS_S) == []
+    assert watch.hanging([place], 3, 5 * STANDS_S) == [Hanging(place, 70, ("changelog", 3))]
+    assert broker.looked == [{place: (45, 60)}, {place: (70, 71)}]
+
+
+def test_without_commits_nobody_is_asked() -> None:
+    broker, place = Broker(), ("out", 1)
+    watch = Watch(broker.find_open, broker.look)
+    for _ in range(3):
+        watch.hanging([place], 7, 0.0)
+    assert broker.asked == 1
+    watch.hanging([place], 8, 0.0)
+    broker.held = {place: (1, 2)}
+    watch.hanging([place], 9, 0.0)
+    watch.hanging([place], 9, 0.0)  # not clean: looked again, commits or not
+    assert broker.asked == 4
