@@ -9,7 +9,6 @@ contributions per cut and compares only when every partition has reported that c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from streamsync.core.closing import (
     add_roles,
@@ -60,17 +59,8 @@ def _count_command(turn: Turn, command: PostingCommand, times: int) -> None:
     _add(turn, *where, commands_debit_minor=debit, commands_count=times)
     for line in command.lines:
         key = row_key(*where[:-1], line.role)
-        known = turn.shard.get(ROLE_TOTAL, key) or RoleTotal(
-            period=command.period,
-            currency=command.txn_currency,
-            role=line.role,
-            debit_minor=0,
-            credit_minor=0,
-            functional_debit_minor=0,
-            functional_credit_minor=0,
-        )
-        changed = add_roles(known, _moved(known, line, times))
-        turn.shard.put(ROLE_TOTAL, key, changed)
+        known, change = turn.shard.get(ROLE_TOTAL, key), _moved(command, line, times)
+        turn.shard.put(ROLE_TOTAL, key, change if known is None else add_roles(known, change))
 
 
 def add_confirmed(turn: Turn, command: PostingCommand, erp_debit_minor: int) -> None:
@@ -151,11 +141,13 @@ def _totals(cut: Contribution, reported: list[Contribution]) -> Totals:
     )
 
 
-def _moved(known: RoleTotal, line: PostingLine, times: int) -> RoleTotal:
+def _moved(command: PostingCommand, line: PostingLine, times: int) -> RoleTotal:
     debit = line.side == "debit"
     amount, functional = times * line.amount_minor, times * line.functional_minor
-    return replace(
-        known,
+    return RoleTotal(
+        period=command.period,
+        currency=command.txn_currency,
+        role=line.role,
         debit_minor=amount if debit else 0,
         credit_minor=0 if debit else amount,
         functional_debit_minor=functional if debit else 0,
@@ -168,20 +160,33 @@ def _where(command: PostingCommand, period: str) -> tuple[str, str, str, str, st
 
 
 def _add(
-    turn: Turn, tenant: str, entity: str, period: str, currency: str, purpose: str, **changes: int
+    turn: Turn,
+    tenant: str,
+    entity: str,
+    period: str,
+    currency: str,
+    purpose: str,
+    *,
+    billing_minor: int = 0,
+    commands_minor: int = 0,
+    commands_debit_minor: int = 0,
+    erp_debit_minor: int = 0,
+    open_difference_minor: int = 0,
+    commands_count: int = 0,
+    confirmed_count: int = 0,
 ) -> None:
     key = row_key(tenant, entity, period, currency, purpose)
-    known = turn.shard.get(TOTAL, key) or ControlTotal(
+    known = turn.shard.get(TOTAL, key)
+    change = ControlTotal(
         period=period,
         currency=currency,
         purpose=purpose,
-        billing_minor=0,
-        commands_minor=0,
-        commands_debit_minor=0,
-        erp_debit_minor=0,
-        open_difference_minor=0,
-        commands_count=0,
-        confirmed_count=0,
+        billing_minor=billing_minor,
+        commands_minor=commands_minor,
+        commands_debit_minor=commands_debit_minor,
+        erp_debit_minor=erp_debit_minor,
+        open_difference_minor=open_difference_minor,
+        commands_count=commands_count,
+        confirmed_count=confirmed_count,
     )
-    after = {name: getattr(known, name) + change for name, change in changes.items()}
-    turn.shard.put(TOTAL, key, replace(known, **after))
+    turn.shard.put(TOTAL, key, change if known is None else add_totals(known, change))

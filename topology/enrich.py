@@ -141,8 +141,11 @@ def _traits(
 
 
 def _applies(rule: EntityRule, traits: dict[str, str | None]) -> bool:
-    wanted = {name: getattr(rule, name) for name in traits}
-    return all(value is None or traits[name] == value for name, value in wanted.items())
+    for name, told in traits.items():
+        wanted = getattr(rule, name)
+        if wanted is not None and wanted != told:
+            return False
+    return True
 
 
 def value(

@@ -9,10 +9,9 @@ that an ERP refused for good is not sent again by itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import partial
 
 import msgspec
 
@@ -87,7 +86,7 @@ def send_differences(
             POSTING, row_key(placed.account, placed.document, "")
         )
     }
-    key_of = partial(_key_of, placed)
+    key_of = _remembered(placed)
     made = value(turn, placed, entries, key_of, before)
     held = {fact_id: Missing(why.reason, why.detail) for fact_id, why in made.held.items()}
     aside = {
@@ -115,6 +114,20 @@ def send_differences(
         elif stuck is not None:
             held[target.fact_id] = stuck
     return Sent(held, aside, made.next_revaluation)
+
+
+def _remembered(placed: Placed) -> Callable[[Entry], str]:
+    """`_key_of`, which hashes each entry once."""
+    known: dict[tuple[str, str, str, str], str] = {}
+
+    def key_of(entry: Entry) -> str:
+        identity = entry.fact_id, entry.purpose, entry.part, entry.natural_period
+        key = known.get(identity)
+        if key is None:
+            key = known[identity] = _key_of(placed, entry)
+        return key
+
+    return key_of
 
 
 def _key_of(placed: Placed, entry: Entry) -> str:
@@ -170,7 +183,7 @@ def _gone(row: PostingRow) -> Target | None:
         fx = refused.fx
     else:
         return None
-    nothing = posting.content_hash((), "")
+    nothing = posting.NOTHING
     return Target(row.fact_id, row.purpose, date, period, currency, (), nothing, None, fx)
 
 
@@ -200,7 +213,7 @@ def _advance(
         or (row.period_refused and where_to is not None and where_to.period != refused.period)
     ):
         row = _withdraw(turn, where, row, refused)
-    held = row.accepted.content_hash if row.accepted else posting.content_hash((), "")
+    held = row.accepted.content_hash if row.accepted else posting.NOTHING
     if target.content_hash == held:
         return None
     if target.content_hash == row.refused_hash:

@@ -201,4 +201,7 @@ EXCEPTION: Final = RowType("exc", 1, ExceptionRecord)
 
 def row_key(*parts: str) -> str:
     """Parts joined by `|`, escaped so that a part never reads as two."""
-    return "|".join(part.replace("%", "%25").replace("|", "%7C") for part in parts)
+    key = "|".join(parts)
+    if "%" not in key and key.count("|") == len(parts) - 1:
+        return key
+    return "|".join([part.replace("%", "%25").replace("|", "%7C") for part in parts])

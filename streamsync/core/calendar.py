@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -24,6 +24,7 @@ def zone_of(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
+@lru_cache(maxsize=4096)  # the moments of one document are asked for again and again
 def local_date(epoch_ms: int, zone: str) -> date:
     """The calendar day of a moment in a time zone."""
     return (_EPOCH + epoch_ms * _MILLISECOND).astimezone(zone_of(zone)).date()

@@ -8,7 +8,6 @@ one control role per purpose; ERP and mismatches are sums of debits.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
 from typing import Final, Protocol
 
 from streamsync.core.records import ControlTotal, RoleTotal
@@ -42,17 +41,6 @@ _CONTROL: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "fx_revalued": (("receivable",), "debit"),
     "fx_revaluation_reversed": (("receivable",), "debit"),
 }
-_MOVEMENTS: Final = (
-    "debit_minor",
-    "credit_minor",
-    "functional_debit_minor",
-    "functional_credit_minor",
-)
-_ADDED: Final = tuple(
-    found.name
-    for found in fields(ControlTotal)
-    if found.name not in ("period", "currency", "purpose")
-)
 
 
 class SidedLine(Protocol):
@@ -83,12 +71,31 @@ def control_amount(purpose: str, lines: Iterable[SidedLine]) -> int:
 
 def add_totals(one: ControlTotal, other: ControlTotal) -> ControlTotal:
     """Sum of two totals of the same period, currency and purpose."""
-    return replace(one, **{name: getattr(one, name) + getattr(other, name) for name in _ADDED})
+    return ControlTotal(
+        period=one.period,
+        currency=one.currency,
+        purpose=one.purpose,
+        billing_minor=one.billing_minor + other.billing_minor,
+        commands_minor=one.commands_minor + other.commands_minor,
+        commands_debit_minor=one.commands_debit_minor + other.commands_debit_minor,
+        erp_debit_minor=one.erp_debit_minor + other.erp_debit_minor,
+        open_difference_minor=one.open_difference_minor + other.open_difference_minor,
+        commands_count=one.commands_count + other.commands_count,
+        confirmed_count=one.confirmed_count + other.confirmed_count,
+    )
 
 
 def add_roles(one: RoleTotal, other: RoleTotal) -> RoleTotal:
     """Sum of two movements of the same period, currency and role."""
-    return replace(one, **{name: getattr(one, name) + getattr(other, name) for name in _MOVEMENTS})
+    return RoleTotal(
+        period=one.period,
+        currency=one.currency,
+        role=one.role,
+        debit_minor=one.debit_minor + other.debit_minor,
+        credit_minor=one.credit_minor + other.credit_minor,
+        functional_debit_minor=one.functional_debit_minor + other.functional_debit_minor,
+        functional_credit_minor=one.functional_credit_minor + other.functional_credit_minor,
+    )
 
 
 def billing_agrees(line: ControlTotal) -> bool:

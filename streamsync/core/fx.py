@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 from streamsync.core.books import Entry
@@ -71,6 +72,7 @@ def frozen_rate(told: ForeignExchange, base: str, quote: str) -> Rate:
     )
 
 
+@lru_cache(maxsize=1024)
 def identity_rate(currency: str, on: str) -> Rate:
     """Of a currency to itself."""
     return Rate(

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Final
 
 from streamsync.core.money import is_currency
@@ -23,12 +24,13 @@ _Identity = tuple[str, tuple[tuple[str, str], ...], str | None, str | None]
 
 
 def _digest(parts: Iterable[str]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        # Lengths before the parts, so that no two lists of parts read alike.
-        data = part.encode()
-        digest.update(len(data).to_bytes(4, "big") + data)
-    return digest.hexdigest()
+    # Lengths before the parts, so that no two lists of parts read alike.
+    told = [len(data := part.encode()).to_bytes(4, "big") + data for part in parts]
+    return hashlib.sha256(b"".join(told)).hexdigest()
+
+
+NOTHING: Final = _digest(())
+"""The content hash of nothing to book."""
 
 
 def idempotency_key(
@@ -55,14 +57,14 @@ def content_hash(lines: Sequence[PostingLine], currency: str) -> str:
     """
     net = sorted(
         (
-            *_sortable(_identity(line)),
-            line.side,
-            str(line.amount_minor),
-            str(line.functional_minor),
+            *_sortable(identity),
+            _side(amount, functional),
+            str(abs(amount)),
+            str(abs(functional)),
         )
-        for line in _net(lines)
+        for identity, _, amount, functional in _movements(lines)
     )
-    return _digest((currency, *(part for parts in net for part in parts)) if net else ())
+    return _digest([currency, *chain.from_iterable(net)]) if net else NOTHING
 
 
 def command_id(key: str, revision: int, action: str) -> str:
@@ -77,19 +79,20 @@ def erp_key(key: str, revision: int, action: str) -> str:
 
 def totals(lines: Sequence[PostingLine]) -> PostingTotals:
     """Sums of both sides in both currencies."""
-    sums = {
-        side: (
-            sum(line.amount_minor for line in lines if line.side == side),
-            sum(line.functional_minor for line in lines if line.side == side),
-        )
-        for side in _OPPOSITE
-    }
+    debit = credit = functional_debit = functional_credit = 0
+    for line in lines:
+        if line.side == "debit":
+            debit += line.amount_minor
+            functional_debit += line.functional_minor
+        elif line.side == "credit":
+            credit += line.amount_minor
+            functional_credit += line.functional_minor
     return PostingTotals(
-        debit_minor=sums["debit"][0],
-        credit_minor=sums["credit"][0],
+        debit_minor=debit,
+        credit_minor=credit,
         count=len(lines),
-        functional_debit_minor=sums["debit"][1],
-        functional_credit_minor=sums["credit"][1],
+        functional_debit_minor=functional_debit,
+        functional_credit_minor=functional_credit,
     )
 
 
@@ -136,6 +139,25 @@ def _sortable(identity: _Identity) -> tuple[str, ...]:
 
 
 def _net(lines: Sequence[PostingLine]) -> list[PostingLine]:
+    return [
+        replace(
+            line,
+            side=_side(amount, functional),
+            amount_minor=abs(amount),
+            functional_minor=abs(functional),
+        )
+        for _, line, amount, functional in _movements(lines)
+    ]
+
+
+def _side(amount: int, functional: int) -> str:
+    return "debit" if amount > 0 or functional > 0 else "credit"
+
+
+def _movements(
+    lines: Sequence[PostingLine],
+) -> Iterator[tuple[_Identity, PostingLine, int, int]]:
+    """Identity, its first line, and by how much it moves in both currencies (debit above zero)."""
     sums: dict[_Identity, tuple[PostingLine, int, int]] = {}
     for line in lines:
         identity = _identity(line)
@@ -144,23 +166,13 @@ def _net(lines: Sequence[PostingLine]) -> list[PostingLine]:
         amount += sign * line.amount_minor
         functional += sign * line.functional_minor
         sums[identity] = (first, amount, functional)
-    net: list[PostingLine] = []
-    for first, amount, functional in sums.values():
-        if amount * functional >= 0:
-            net.append(_sided(first, amount, functional))
-        else:
+    for identity, (first, amount, functional) in sums.items():
+        if amount * functional < 0:
             # The rate changed so much that the two currencies move in opposite directions.
-            net += [_sided(first, amount, 0), _sided(first, 0, functional)]
-    return [line for line in net if line.amount_minor or line.functional_minor]
-
-
-def _sided(line: PostingLine, amount: int, functional: int) -> PostingLine:
-    return replace(
-        line,
-        side="debit" if amount > 0 or functional > 0 else "credit",
-        amount_minor=abs(amount),
-        functional_minor=abs(functional),
-    )
+            yield identity, first, amount, 0
+            yield identity, first, 0, functional
+        elif amount or functional:
+            yield identity, first, amount, functional
 
 
 def _numbered(lines: Iterable[PostingLine]) -> tuple[PostingLine, ...]:

@@ -238,10 +238,12 @@ def owner_of(code: str) -> str:
     return (reason.owner if reason is not None else Owner.IT).value
 
 
+_STRENGTH: Final = {found: order for order, found in enumerate(SourceClass)}
+
+
 def strongest(classes: Iterable[SourceClass]) -> SourceClass:
     """The class of a source record that holds facts of these classes."""
-    order = list(SourceClass)
-    return min(classes, key=order.index)
+    return min(classes, key=_STRENGTH.__getitem__)
 
 
 def transient(code: ErpError) -> bool:
