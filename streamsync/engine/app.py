@@ -79,7 +79,7 @@ def build_app(
         broker_request_timeout=30.0,
         broker_commit_interval=1.0,
         broker_max_poll_records=4_000,
-        consumer_max_fetch_size=4 << 20,
+        consumer_max_fetch_size=1 << 20,
         consumer_auto_offset_reset="earliest",
         stream_wait_empty=False,
     )

@@ -3,8 +3,8 @@
 Problem: decoding a row each time a step looks at it would cost more than the step, rows must not
 reach RocksDB before their transaction is committed, and a poison record must leave no trace. So
 a shard keeps decoded values in a cache, the names of changed ones in a dirty map that the commit
-drains, and a journal of the current step that can be played backwards. The order of the dirty
-names is only kept once a step has scanned.
+drains, and a journal of the current step that can be played backwards. The order of dirty
+names is only kept for kinds of rows that steps scan.
 
 Invariants: the store below holds only committed rows and doesn't change during a step; every
 dirty row is in the cache; an evicted row is never dirty.
@@ -70,14 +70,14 @@ class MemoryRows:
 class LaneShard:
     """A shard over a row store; satisfies `lane.Shard`."""
 
-    __slots__ = ("_cache", "_dirty", "_journal", "_order", "_store", "begin_step", "partition")
+    __slots__ = ("_cache", "_dirty", "_journal", "_orders", "_store", "begin_step", "partition")
 
     def __init__(self, partition: int, store: RowStore) -> None:
         self.partition = partition
         self._store = store
         self._cache: dict[str, Any] = {}
         self._dirty: dict[str, RowType[Any]] = {}
-        self._order: KeyOrder | None = None
+        self._orders: dict[str, KeyOrder] = {}  # by head
         self._journal: list[tuple[str, RowType[Any] | None, Any]] = []
         self.begin_step = self._journal.clear
         """From here on `undo_step` returns to this point."""
@@ -104,9 +104,10 @@ class LaneShard:
         after: str | None = None,
         limit: int | None = None,
     ) -> Iterator[tuple[str, T]]:
-        order = self._order
+        order = self._orders.get(row.head)
         if order is None:
-            order = self._order = KeyOrder(self._dirty)
+            changed_rows = (name for name, kind in self._dirty.items() if kind.head == row.head)
+            order = self._orders[row.head] = KeyOrder(changed_rows)
         head = len(row.head)
         low = row.head + prefix
         # A zero character appended makes the next key in order: "behind" becomes "from".
@@ -144,9 +145,9 @@ class LaneShard:
         """Undo every change since `begin_step`."""
         for key, dirty, cached in reversed(self._journal):
             if dirty is None:
-                del self._dirty[key]
-                if self._order is not None:
-                    self._order.discard(key)
+                order = self._orders.get(self._dirty.pop(key).head)
+                if order is not None:
+                    order.discard(key)
             else:
                 self._dirty[key] = dirty
             if cached is _UNKNOWN:
@@ -166,7 +167,7 @@ class LaneShard:
     def committed(self) -> None:
         """The dirty rows are in the store now."""
         self._dirty.clear()
-        self._order = None
+        self._orders.clear()
         self._journal.clear()
         if len(self._cache) > CACHED_ROWS_MAX:
             for key in list(self._cache)[: len(self._cache) - CACHED_ROWS_MAX // 2]:
@@ -182,8 +183,8 @@ class LaneShard:
     def _change(self, row: RowType[Any], key: str, value: Any) -> None:
         dirty = self._dirty.get(key)
         self._journal.append((key, dirty, self._cache.get(key, _UNKNOWN)))
-        if dirty is None and self._order is not None:
-            self._order.add(key)
+        if dirty is None and (order := self._orders.get(row.head)) is not None:
+            order.add(key)
         self._dirty[key] = row
         self._cache[key] = value
 

@@ -23,7 +23,7 @@ from streamsync.engine.port import MARKER, Marker
 _TOPIC_ID = b"\0topic"
 _AFTER_ALL_KEYS = b"\xff"  # keys are UTF-8, or begin with a zero
 _CACHE_BYTES = 64 << 20
-_WRITE_BUFFER_BYTES = 8 << 20
+_WRITE_BUFFER_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
