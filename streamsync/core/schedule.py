@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Final
 
@@ -46,6 +47,7 @@ class Service:
         return self.start < self.end and self.from_ms < self.to_ms
 
 
+@lru_cache(maxsize=4096)
 def service_between(from_ms: int, to_ms: int, zone: str) -> Service:
     """The service between two moments, for an entity in a time zone."""
     return Service(from_ms, to_ms, zone, local_date(from_ms, zone), local_date(to_ms, zone))
@@ -95,6 +97,7 @@ class Plan:
         )
 
 
+@lru_cache(maxsize=4096)  # the lines of an invoice share a service period, and each fact asks again
 def plan(service: Service, method: Method) -> Plan:
     """The months of a service period by a basis; the period has at least one day."""
     if not service.has_a_day:

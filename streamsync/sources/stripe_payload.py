@@ -34,10 +34,11 @@ def _decimal_of(value: object) -> object:
 
 Amount = Annotated[int, Field(ge=-AMOUNT_MAX, le=AMOUNT_MAX)]
 Seconds = Annotated[int, Field(ge=0, le=SECONDS_MAX)]
-Id = Annotated[str, BeforeValidator(_id_of), Field(min_length=1, max_length=ID_LENGTH_MAX)]
+# Limits stand before the function that goes first: behind it pydantic would check them in Python.
+Id = Annotated[str, Field(min_length=1, max_length=ID_LENGTH_MAX), BeforeValidator(_id_of)]
 Word = Annotated[str, Field(max_length=ID_LENGTH_MAX)]
 Percentage = Annotated[
-    Decimal, BeforeValidator(_decimal_of), Field(ge=0, le=1000, max_digits=12, decimal_places=8)
+    Decimal, Field(ge=0, le=1000, max_digits=12, decimal_places=8), BeforeValidator(_decimal_of)
 ]
 
 
