@@ -1,22 +1,29 @@
 """The stream graph on one screen: which lane reads which topic, and what it does.
 
-    billing-webhooks ──────► sequence.webhooks ──────┐
-    customers ─────────────► sequence.customers ─────┤
-    control (ticks, rules) ► sequence.control ───────┼─► ledger-log ─► ledger ─► posting-commands.*
-    posting-confirmations ─► sequence.confirmations ─┘      ▲            │ ├──► exceptions, totals
-                                                            └─ loop-back ┘ └──► dead-letters
+    billing-webhooks ──────► sequence.webhooks ──────┬─► object-links ─► resolve ─┐
+    customers ─────────────► sequence.customers ─────┤    ▲      (loop-back) │    │
+    control (ticks, rules) ► sequence.control ───────┤    └──────────────────┘    │
+    posting-confirmations ─► sequence.confirmations ─┤                            │
+                                                     └─► ledger-log ◄─────────────┘
+                                                            │   ▲
+                                                            ▼   │ loop-back
+                      posting-commands.*, exceptions, ◄── ledger┘
+                      totals, dead-letters
 
-The path of an event through the ledger: `aggregate` keeps its facts, `enrich` finds customer,
-entity and accounts, `account` books the document, `post` sends the difference, `reconcile` holds
-confirmations against it, `close` keeps the control totals, `advance` moves time. `rows` is the
-state, `topics` the topics, `views` what the web shows.
+The path of an event: `resolve` holds what names only another object until that object's account is
+known. In the ledger, `aggregate` keeps its facts, `enrich` finds customer, entity and accounts,
+`account` books the document, `post` sends the difference, `reconcile` holds confirmations against
+it, `close` keeps the control totals, `advance` moves time. `rows` is the state, `topics` the
+topics, `views` what the web shows.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 from streamsync.engine.lane import LaneSpec, Topology
 from streamsync.engine.partitioner import account_partition
-from topology import ledger, sequence, topics
+from topology import ledger, resolve, sequence, topics
 
 
 def build(codec: sequence.Codec, *, tenant: str, partitions: int, app_id: str) -> Topology:
@@ -25,7 +32,7 @@ def build(codec: sequence.Codec, *, tenant: str, partitions: int, app_id: str) -
         LaneSpec(
             "webhooks",
             topics.BILLING_WEBHOOKS,
-            sequence.webhooks(codec),
+            sequence.webhooks(codec, partial(resolve.outputs_of, codec)),
             sequence.unreadable_webhook(codec, tenant),
         ),
         LaneSpec(
@@ -45,6 +52,12 @@ def build(codec: sequence.Codec, *, tenant: str, partitions: int, app_id: str) -
             topics.POSTING_CONFIRMATIONS,
             sequence.confirmations(codec),
             sequence.dead_letter(codec, "confirmations"),
+        ),
+        LaneSpec(
+            resolve.LANE,
+            topics.OBJECT_LINKS,
+            resolve.step(codec),
+            sequence.dead_letter(codec, resolve.LANE),
         ),
         LaneSpec(
             ledger.LANE,

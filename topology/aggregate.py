@@ -36,11 +36,15 @@ from topology.turn import Turn
 def keep_event(turn: Turn, event: BillingEvent) -> list[str]:
     """Take one source record; answers the documents that have new facts and must be booked."""
     source_key = row_key(event.account, event.source_event_id, event.content_hash[:24])
+    if event.outcome in ("overdue", "moved"):
+        _follow_held(turn, source_key, event)
+        return []
     if turn.shard.get(SOURCE, source_key) is not None:
         _count(turn, "duplicate", 1)
         return []
     if event.outcome not in ("facts", "no_entry"):
-        _keep_source(turn, source_key, event, event.outcome, event.reason, event.detail)
+        outcome = "waiting" if event.outcome == "held" else event.outcome
+        _keep_source(turn, source_key, event, outcome, event.reason, event.detail)
         if event.outcome in ("rejected", "waiting"):
             report.of_source(turn, event, event.reason or event.outcome, event.detail or "")
         return []
@@ -53,11 +57,12 @@ def keep_event(turn: Turn, event: BillingEvent) -> list[str]:
             outcomes.append("no_entry")
             continue
         stored = turn.shard.get(FACT, row_key(event.account, fact.document, fact.fact_id))
-        if stored is None:
+        agrees = stored is not None and _told_alike(stored.fact, fact)
+        if stored is None or agrees and _completes(stored.fact, fact):
             _keep_fact(turn, event, source_key, fact, fact.document)
             new[row_key(fact.document, fact.fact_id)] = fact.document
             outcomes.append("waiting")
-        elif _told_alike(stored.fact, fact):
+        elif agrees:
             outcomes.append("duplicate")
         else:
             conflict = _conflict(stored, fact)
@@ -69,6 +74,24 @@ def keep_event(turn: Turn, event: BillingEvent) -> list[str]:
     if conflict:
         report.of_source(turn, event, "fact_conflict", conflict)
     return list(dict.fromkeys(new.values()))
+
+
+def _follow_held(turn: Turn, source_key: str, event: BillingEvent) -> None:
+    """A held record's deadline has passed, or it is on its way to its own account."""
+    row = turn.shard.get(SOURCE, source_key)
+    if row is None:
+        return
+    if event.outcome == "overdue":
+        reason, detail = event.reason or "link_not_found", event.detail or ""
+        after = msgspec.structs.replace(row, reason=reason, detail=detail)
+        turn.shard.put(SOURCE, source_key, after)
+        report.of_source(turn, event, reason, detail)
+        return
+    turn.shard.delete(SOURCE, source_key)
+    _count(turn, row.outcome, -1)
+    if row.reason is not None:
+        subject = report.source_subject(event, row.reason)
+        report.resolved(turn, subject, detail="its account is known now")
 
 
 def settle_fact(turn: Turn, account: str, row: FactRow, outcome: str, reason: str | None) -> None:
@@ -130,8 +153,40 @@ def _keep_fact(turn: Turn, event: BillingEvent, source_key: str, fact: Fact, doc
 
 
 def _told_alike(stored: Fact, told: Fact) -> bool:
-    # The customer snapshot is evidence for rules, not a figure of the fact.
-    return replace(stored, customer=None) == replace(told, customer=None)
+    """Whether two tellings agree; what only one of them holds (an expanded object) is no figure."""
+    return _fewer(stored, told) == _fewer(told, stored)
+
+
+def _completes(stored: Fact, told: Fact) -> bool:
+    """Whether a telling that agrees holds what the stored one lacks."""
+    return _fewer(told, stored) != replace(told, customer=None)
+
+
+def _fewer(fact: Fact, other: Fact) -> Fact:
+    """The fact without what the other does not hold.
+
+    The customer snapshot is evidence for rules, not a figure of the fact.
+    """
+    charge, refund, paid = fact.charge, fact.refund, fact.payment
+    if charge and other.charge and other.charge.balance is None:
+        charge = replace(charge, balance=None)
+    if refund and other.refund and other.refund.balance is None:
+        refund = replace(refund, balance=None)
+    if paid and other.payment and other.payment.charge is None:
+        paid = replace(paid, charge=None)
+    payout = fact.payout
+    if payout and other.payout and other.payout.balance is None:
+        payout = replace(payout, balance=None)
+    invoice = fact.invoice if other.invoice is not None else None
+    return replace(
+        fact,
+        customer=None,
+        charge=charge,
+        refund=refund,
+        payment=paid,
+        payout=payout,
+        invoice=invoice,
+    )
 
 
 def _conflict(stored: FactRow, told: Fact) -> str:

@@ -119,16 +119,17 @@ def resolved(turn: Turn, subject: Subject, *, resolution: str = "auto", detail: 
 
 def of_source(turn: Turn, event: BillingEvent, reason: str, detail: str) -> None:
     """A source record that was refused, or that waits because it names no account."""
-    opened(
-        turn,
-        Subject(
-            account=event.account,
-            code=reason,
-            subject=f"{event.source_event_id}:{event.content_hash}",
-            correlation_id=event.correlation_id,
-        ),
-        rule=f"{event.source}:{event.source_event_type}",
-        detail=detail,
+    rule = f"{event.source}:{event.source_event_type}"
+    opened(turn, source_subject(event, reason), rule=rule, detail=detail)
+
+
+def source_subject(event: BillingEvent, reason: str) -> Subject:
+    """An exception about a source record."""
+    return Subject(
+        account=event.account,
+        code=reason,
+        subject=f"{event.source_event_id}:{event.content_hash}",
+        correlation_id=event.correlation_id,
     )
 
 

@@ -9,7 +9,7 @@ becomes a dead letter, and a source record among them also a refused event, so t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from streamsync.contracts import ContractError
@@ -34,7 +34,7 @@ from streamsync.engine.lane import (
     SourceRecord,
     Step,
 )
-from streamsync.sources import SOURCES, record_key
+from streamsync.sources import SOURCES
 from topology import close, topics
 
 
@@ -61,8 +61,8 @@ def decode(codec: Codec, record: SourceRecord) -> Any:
         raise Poison(error.reason, str(error)) from error
 
 
-def webhooks(codec: Codec) -> Step:
-    """billing-webhooks: raw payloads become canonical billing events."""
+def webhooks(codec: Codec, routed: Callable[[BillingEvent], Iterable[Output]]) -> Step:
+    """billing-webhooks: raw payloads become canonical billing events, on their way (`resolve`)."""
 
     def step(_shard: Shard, record: SourceRecord) -> Iterable[Output]:
         raw = _expect(decode(codec, record), RawWebhook)
@@ -70,7 +70,7 @@ def webhooks(codec: Codec) -> Step:
         if source is None:
             raise Poison("source_unknown", f"no source of kind {raw.source_kind!r} is installed")
         event = source.read_event(raw, position_of(record))
-        yield Output(topics.LEDGER_LOG, record_key(event).encode(), codec.encode(event))
+        yield from routed(event)
         if event.outcome == "rejected":
             refusal = Poison(event.reason or "rejected", event.detail or "")
             yield from dead_letter(codec, "webhooks")(record, refusal)
@@ -100,13 +100,18 @@ def confirmations(codec: Codec) -> Step:
 
 
 def control(codec: Codec, partitions: int) -> Step:
-    """control: ticks, rules and period status, copied to every partition in their one order."""
+    """control: ticks, rules and period status, copied to every partition in their one order.
+
+    What waits for links knows time only: ticks go there, too.
+    """
 
     def step(_shard: Shard, record: SourceRecord) -> Iterable[Output]:
         item = _expect(decode(codec, record), (Tick, ReferenceData, PeriodStatus))
         value = codec.encode(item)
         for partition in range(partitions):
             yield Output(topics.LEDGER_LOG, b"control", value, partition)
+            if isinstance(item, Tick):
+                yield Output(topics.OBJECT_LINKS, b"control", value, partition)
 
     return step
 

@@ -15,6 +15,7 @@ BILLING_WEBHOOKS: Final = "billing-webhooks"
 CUSTOMERS: Final = "customers"
 CONTROL: Final = "control"
 POSTING_CONFIRMATIONS: Final = "posting-confirmations"
+OBJECT_LINKS: Final = "object-links"
 LEDGER_LOG: Final = "ledger-log"
 EXCEPTIONS: Final = "exceptions"
 DEAD_LETTERS: Final = "dead-letters"
@@ -39,8 +40,10 @@ def declared(partitions: int) -> Sequence[TopicSpec]:
     | customers | account | Customer | CRM feed, `streamsync apply` |
     | control | none | Tick, ReferenceData, PeriodStatus, one order | clock leader, apply |
     | posting-confirmations | account | PostingConfirmation | ERP adapters |
+    | object-links | tenant/source/object | ObjectLink, BillingEvent without account, Tick |
+      sequence lanes; resolve to itself |
     | ledger-log | account\\|subscription or account\\|document | all that can change the books |
-      sequence lanes; the ledger to itself |
+      sequence lanes, resolve; the ledger to itself |
     | exceptions | account | ExceptionRecord | ledger |
     | dead-letters | key of the refused record | DeadLetter | every lane |
     | totals | entity | Totals | ledger |
@@ -60,6 +63,7 @@ _WIDE = (
     BILLING_WEBHOOKS,
     CUSTOMERS,
     POSTING_CONFIRMATIONS,
+    OBJECT_LINKS,
     LEDGER_LOG,
     EXCEPTIONS,
     DEAD_LETTERS,

@@ -185,6 +185,7 @@ class CreditNote:
     net_minor: int
     tax_minor: int
     total_minor: int
+    refunds: tuple[str, ...] = ()
     lines: tuple[CreditNoteLine, ...] = ()
 
 
@@ -237,6 +238,15 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectName:
+    """An object of a billing system that an event ties to its account or document."""
+
+    object: str
+    document: str | None = None
+    document_kind: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BillingEvent:
     """Canonical form of one source record. Exactly one per source record reaches the ledger log,
     also when it has no effect or is refused, so that every record is counted once. Key:
@@ -256,4 +266,20 @@ class BillingEvent:
     reason: str | None = None
     detail: str | None = None
     facts: tuple[Fact, ...] = ()
+    named_object: str | None = None
+    links: tuple[ObjectName, ...] = ()
     position: SourcePosition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectLink:
+    """What an object belongs to, so that records that name only the object find their way. Key:
+    tenant/source/object, parts escaped.
+    """
+
+    tenant: str
+    source: str
+    object: str
+    account: str
+    document: str | None = None
+    document_kind: str | None = None

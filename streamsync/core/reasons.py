@@ -131,6 +131,12 @@ _WAITING: Final = {
         "the payment of the whole is not seen", Owner.BILLING, _ARRIVES, True
     ),
     "refund_not_seen": Reason("no charge has told the refund yet", Owner.BILLING, _ARRIVES, True),
+    "link_awaited": Reason(
+        "what the named object belongs to is not told yet", Owner.BILLING, _ARRIVES, True
+    ),
+    "link_not_found": Reason(
+        "nothing has told what the named object belongs to", Owner.BILLING, _ARRIVES, True
+    ),
     "lines_truncated": _it("the payload holds only some of the lines", _ARRIVES, True),
     "period_not_open": _finance("no period takes the posting", "open a period", True),
     "policy_not_found": _finance("no accounting policy is in force", _APPLY, True),
@@ -138,6 +144,7 @@ _WAITING: Final = {
 # Understood, and nothing to book; or not handled.
 _NO_ENTRY: Final = {
     "amount_zero": _fine("the amount is zero"),
+    "charge_not_captured": _fine("a charge took no money yet"),
     "customer_changed": _fine("a customer's state"),
     "customer_state_only": _fine("a customer's state"),
     "dispute_open": _fine("an open dispute moves nothing"),

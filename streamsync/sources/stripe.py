@@ -9,32 +9,29 @@ place. `read_event` is pure and total: the same record gives the same event, and
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from streamsync.core.facts import BillingEvent, Fact
+from streamsync.core.facts import BillingEvent
 from streamsync.core.records import RawWebhook, SourcePosition
-from streamsync.sources import strict_json, stripe_contract, stripe_invoice, stripe_settlement
+from streamsync.sources import strict_json
 from streamsync.sources.account import account_key
 from streamsync.sources.envelope import Envelope
 from streamsync.sources.refusal import Refusal
 from streamsync.sources.signature import SigningSecret, sign, verify
+from streamsync.sources.stripe_charge import Read, read_session
 from streamsync.sources.stripe_currency import in_iso_units
 from streamsync.sources.stripe_payload import ID_LENGTH_MAX, SECONDS_MAX
-from streamsync.sources.stripe_types import VERSIONS, group_of
+from streamsync.sources.stripe_readers import Payload, nothing_read, read_payload
+from streamsync.sources.stripe_shapes import is_new_shape, older
+from streamsync.sources.stripe_types import VERSIONS, group_of, version_is_known
 
 _SIGNATURE_HEADER = "stripe-signature"
 _DELIVERY_FIELDS = frozenset({"pending_webhooks", "request"})
 
-_DOCUMENT_READERS: Mapping[str, Callable[[object, int], Fact]] = {
-    "invoice.finalized": stripe_invoice.read_issued,
-    "invoice.paid": stripe_invoice.read_paid,
-    "invoice.payment_succeeded": stripe_invoice.read_paid,
-    "invoice.payment_failed": stripe_invoice.read_failed,
-    "invoice.voided": stripe_invoice.read_voided,
-    "invoice.marked_uncollectible": stripe_invoice.read_uncollectible,
-    "credit_note.created": stripe_settlement.read_credit_note,
-}
+PROCESSOR = "@processor"
+"""The account of what belongs to no customer: payouts and transfers. No Stripe id begins with @."""
+_OF_THE_PROCESSOR = ("payout.", "transfer.", "topup.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +43,7 @@ class _Opened:
     api_version: str | None
     created_ms: int
     body: Mapping[str, object]
+    previous: Mapping[str, object]
     content_hash: str
     account: str
     named: bool
@@ -62,6 +60,8 @@ def _reference(value: object) -> str | None:
 def _account_of(event_type: str, body: Mapping[str, object]) -> tuple[str | None, bool]:
     """The billing account, and whether the payload really names it (or only another object)."""
     own = _text(body.get("id"))
+    if event_type.startswith(_OF_THE_PROCESSOR):
+        return PROCESSOR, True
     if body.get("object") == "customer" and own:
         return own, True
     customer = _reference(body.get("customer"))
@@ -71,7 +71,8 @@ def _account_of(event_type: str, body: Mapping[str, object]) -> tuple[str | None
         return own, True
     if event_type.startswith("customer.") and event_type.count(".") == 1 and own:
         return own, True
-    return _reference(body.get("charge")) or own, False
+    named = _reference(body.get("charge")) or _reference(body.get("invoice"))
+    return named or _reference(body.get("payment_intent")) or own, False
 
 
 def _content_hash(payload: Mapping[str, object]) -> str:
@@ -101,35 +102,27 @@ def _open(payload: object) -> _Opened:
         raise Refusal("field_missing", "data.object: an object is required")
     account, named = _account_of(event_type, body)
     version = payload.get("api_version")
+    data = payload.get("data")
+    previous = data.get("previous_attributes") if isinstance(data, dict) else None
     return _Opened(
         event_id=event_id,
         event_type=event_type,
         api_version=_text(version),
         created_ms=created * 1000,
         body=body,
+        previous=previous if isinstance(previous, dict) else {},
         content_hash=_content_hash(payload),
         account=account or event_id,
         named=named,
     )
 
 
-def _read_facts(opened: _Opened) -> tuple[Fact, ...]:
-    kind, body, created_ms = opened.event_type, dict(opened.body), opened.created_ms
-    if kind == "charge.refunded":
-        return stripe_settlement.read_refunds(body, created_ms)
-    reader = _DOCUMENT_READERS.get(kind)
-    if reader is not None:
-        return (reader(body, created_ms),)
-    change, digest = kind.rsplit(".", 1)[1], opened.content_hash[:16]
-    if kind.startswith("customer.subscription."):
-        return (stripe_contract.read_subscription(body, created_ms, change, digest),)
-    return (stripe_contract.read_customer(body, created_ms, change, digest),)
-
-
 _BOOKS_NOTHING = {
     "customer_changed": "customer_state_only",
-    "subscription_changed": "subscription_state_only",
+    "dispute_opened": "dispute_opened",
+    "invoice_overdue": "invoice_overdue",
     "payment_failed": "payment_failed",
+    "subscription_changed": "subscription_state_only",
 }
 
 
@@ -152,19 +145,45 @@ def _without_reader(opened: _Opened, group: str) -> tuple[str, str, str]:
     return "waiting", "account_not_named", detail
 
 
-def _interpret(opened: _Opened) -> tuple[str, str | None, str | None, tuple[Fact, ...]]:
-    """outcome, reason, detail and facts of an opened payload."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a payload means: an outcome, why, and what was read."""
+
+    outcome: str
+    reason: str | None = None
+    detail: str | None = None
+    read: Read = Read(())
+
+
+def _interpret(opened: _Opened) -> _Found:
     group = group_of(opened.event_type)
     if group != "handled":
-        return *_without_reader(opened, group), ()
-    if opened.api_version not in VERSIONS:
+        links = (
+            read_session(opened.body) if opened.event_type == "checkout.session.completed" else ()
+        )
+        return _Found(*_without_reader(opened, group), Read((), links=tuple(links)))
+    if not version_is_known(opened.event_type, opened.api_version):
         detail = f"api_version: not among {', '.join(sorted(VERSIONS))}"
-        return "unknown", "api_version_unknown", detail, ()
-    facts = tuple(map(in_iso_units, _read_facts(opened)))
+        return _Found("unknown", "api_version_unknown", detail)
+    new_shape = is_new_shape(opened.api_version)
+    body = older(opened.body) if new_shape else dict(opened.body)
+    try:
+        read = read_payload(
+            opened.event_type,
+            Payload(body, opened.previous, opened.created_ms, new_shape, opened.content_hash[:16]),
+        )
+    except Refusal as why:
+        if new_shape:
+            # The place as the payload has it.
+            raise Refusal(
+                why.reason, why.detail.replace("tax_amounts", "taxes"), why.outcome
+            ) from why
+        raise
+    facts = tuple(map(in_iso_units, read.facts))
     if not facts:
-        return "no_entry", "amount_zero", "data.object.amount_refunded: 0", ()
+        return _Found(*nothing_read(opened.event_type))
     reason = _BOOKS_NOTHING.get(facts[0].kind)
-    return ("no_entry" if reason else "facts"), reason, None, facts
+    return _Found("no_entry" if reason else "facts", reason, None, replace(read, facts=facts))
 
 
 def _correlation(raw: RawWebhook, event_id: str, content_hash: str) -> str:
@@ -209,11 +228,10 @@ def read_event(raw: RawWebhook, position: SourcePosition) -> BillingEvent:
         opened = _open(payload)
     except Refusal as why:
         return _unopened(raw, position, payload, why)
-    facts: tuple[Fact, ...] = ()
     try:
-        outcome, reason, detail, facts = _interpret(opened)
+        found = _interpret(opened)
     except Refusal as why:
-        outcome, reason, detail = why.outcome, why.reason, why.detail
+        found = _Found(why.outcome, why.reason, why.detail)
     return BillingEvent(
         tenant=raw.tenant,
         source=raw.source,
@@ -224,10 +242,12 @@ def read_event(raw: RawWebhook, position: SourcePosition) -> BillingEvent:
         content_hash=opened.content_hash,
         occurred_at_ms=opened.created_ms,
         correlation_id=_correlation(raw, opened.event_id, opened.content_hash),
-        outcome=outcome,
-        reason=reason,
-        detail=detail,
-        facts=facts,
+        outcome=found.outcome,
+        reason=found.reason,
+        detail=found.detail,
+        facts=found.read.facts,
+        named_object=found.read.names,
+        links=found.read.links,
         position=position,
     )
 

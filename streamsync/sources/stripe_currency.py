@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from streamsync.core.facts import Fact
+from streamsync.core.facts import BalanceTransaction, Fact
 from streamsync.core.money import STRIPE_EXPONENTS, is_currency, iso_minor
 from streamsync.sources.refusal import Refusal
 
@@ -33,6 +33,7 @@ def optional_currency(code: str | None, place: str) -> str | None:
 
 def in_iso_units(fact: Fact) -> Fact:
     """A fact with every amount in ISO minor units; most currencies are counted in them already."""
+    # A balance transaction has a currency of its own and is converted where it is read.
     if fact.currency is None or fact.currency not in STRIPE_EXPONENTS:
         return fact
     try:
@@ -45,7 +46,7 @@ def in_iso_units(fact: Fact) -> Fact:
 def _converted(value: Any, currency: str) -> Any:
     if isinstance(value, tuple):
         return tuple(_converted(one, currency) for one in value)
-    if not is_dataclass(value) or isinstance(value, type):
+    if not is_dataclass(value) or isinstance(value, (type, BalanceTransaction)):
         return value
     changed = {
         field.name: iso_minor(told, currency, STRIPE_EXPONENTS)

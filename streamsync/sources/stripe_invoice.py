@@ -10,9 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from streamsync.core.facts import CustomerProfile, Fact, Invoice, InvoiceLine, LineTax, Payment
+from streamsync.core.facts import (
+    Charge,
+    Collection,
+    CustomerProfile,
+    Fact,
+    Invoice,
+    InvoiceLine,
+    LineTax,
+    ObjectName,
+    Payment,
+)
 from streamsync.sources.refusal import Refusal
+from streamsync.sources.stripe_charge import charge_of
 from streamsync.sources.stripe_currency import currency_of
+from streamsync.sources.stripe_money import ChargeObject
 from streamsync.sources.stripe_payload import (
     AMOUNT_MAX,
     Address,
@@ -54,6 +66,7 @@ def _fact(
     attempt: str = "",
     issued: Invoice | None = None,
     payment: Payment | None = None,
+    collection: Collection | None = None,
 ) -> Fact:
     currency = currency_of(invoice.currency, "data.object.currency")
     return Fact(
@@ -66,6 +79,7 @@ def _fact(
         occurred_at_ms=created_ms if seconds is None else seconds * 1000,
         invoice=issued,
         payment=payment,
+        collection=collection,
         customer=_snapshot(invoice, currency),
     )
 
@@ -185,6 +199,13 @@ def _check_line_ids(lines: Sequence[Line]) -> None:
 def read_issued(value: object, created_ms: int) -> Fact:
     """invoice.finalized: the document with all its lines."""
     invoice = read_piece(IssuedInvoice, value)
+    times = invoice.status_transitions
+    seconds = times.finalized_at if times else None
+    return _fact("invoice_issued", invoice, seconds, created_ms, issued=_document(invoice))
+
+
+def _document(invoice: IssuedInvoice) -> Invoice:
+    """The invoice with all its lines; whatever does not add up is refused."""
     currency = currency_of(invoice.currency, "data.object.currency")
     if invoice.lines.has_more:
         count = len(invoice.lines.data)
@@ -196,21 +217,28 @@ def read_issued(value: object, created_ms: int) -> Fact:
     _check_range([gross for _, gross in read], place_of(("lines",)))
     tax = _signed_tax(lines)
     _check_figures(invoice, sum(gross for _, gross in read), tax)
-    times = invoice.status_transitions
-    return _fact(
-        "invoice_issued",
-        invoice,
-        times.finalized_at if times else None,
-        created_ms,
-        issued=Invoice(
-            number=invoice.number,
-            direction="credit" if invoice.total < 0 else "charge",
-            total_minor=abs(invoice.total),
-            tax_minor=abs(tax),
-            collection="on_terms" if invoice.collection_method == "send_invoice" else "automatic",
-            lines=lines,
-        ),
+    due = invoice.amount_due
+    return Invoice(
+        number=invoice.number,
+        direction="credit" if invoice.total < 0 else "charge",
+        total_minor=abs(invoice.total),
+        tax_minor=abs(tax),
+        amount_due_minor=None if due is None else max(due, 0),
+        collection=_collection(invoice.collection_method),
+        due_at_ms=None if invoice.due_date is None else invoice.due_date * 1000,
+        starting_balance_minor=_credit(invoice.starting_balance),
+        ending_balance_minor=_credit(invoice.ending_balance),
+        lines=lines,
     )
+
+
+def _collection(method: str | None) -> str:
+    return "on_terms" if method == "send_invoice" else "automatic"
+
+
+def _credit(balance: int | None) -> int | None:
+    # Stripe's balance is negative while it is the customer's credit.
+    return None if balance is None else -balance
 
 
 def _from_balance(invoice: PaidInvoice) -> int:
@@ -241,13 +269,104 @@ def read_paid(value: object, created_ms: int) -> Fact:
         invoice,
         times.paid_at if times else None,
         created_ms,
+        issued=_as_paid(value),
         payment=Payment(
             amount_minor=amount,
             from_balance_minor=_from_balance(invoice),
+            overpaid_minor=_overpaid(invoice),
             out_of_band=out_of_band,
             processor="stripe",
-            gateway_reference=invoice.charge,
+            gateway_reference=invoice.charge or invoice.payment_intent,
+            payment_intent=invoice.payment_intent,
+            collection=_collection(invoice.collection_method),
+            charge=_expanded_charge(value),
         ),
+    )
+
+
+def _as_paid(value: object) -> Invoice | None:
+    """The whole invoice, where the payload holds it; a payment does not depend on it."""
+    try:
+        return _document(read_piece(IssuedInvoice, value))
+    except Refusal:
+        return None
+
+
+def _overpaid(invoice: PaidInvoice) -> int:
+    over = invoice.amount_overpaid or 0
+    if not 0 <= over <= invoice.amount_paid:
+        detail = f"data.object.amount_overpaid: {over}, amount_paid {invoice.amount_paid}"
+        raise Refusal("amount_negative" if over < 0 else "payment_total_mismatch", detail)
+    return over
+
+
+def _expanded_charge(value: object) -> Charge | None:
+    """The charge that paid, where the payload holds it whole."""
+    told = value.get("charge") if isinstance(value, dict) else None
+    return charge_of(read_piece(ChargeObject, told)) if isinstance(told, dict) else None
+
+
+def read_overdue(value: object, created_ms: int) -> Fact:
+    """invoice.overdue: state of collection; it books nothing."""
+    invoice = read_piece(InvoiceHead, value)
+    return _fact(
+        "invoice_overdue", invoice, None, created_ms, collection=_state(invoice, overdue=True)
+    )
+
+
+def _state(invoice: InvoiceHead, *, overdue: bool) -> Collection:
+    attempt, due = invoice.next_payment_attempt, invoice.due_date
+    return Collection(
+        attempts=invoice.attempt_count,
+        next_attempt_at_ms=None if attempt is None else attempt * 1000,
+        due_at_ms=None if due is None else due * 1000,
+        remaining_minor=invoice.amount_remaining,
+        overdue=overdue,
+    )
+
+
+def read_part_paid(value: object, previous: Mapping[str, object], created_ms: int) -> Fact | None:
+    """invoice.updated of the older shape: money came in and something is still to pay."""
+    before = previous.get("amount_paid")
+    status = value.get("status") if isinstance(value, dict) else None
+    if type(before) is not int or status != "open":
+        return None
+    invoice = read_piece(PaidInvoice, value)
+    if invoice.amount_paid <= before:
+        return None
+    return _fact(
+        "payment_applied",
+        invoice,
+        None,
+        created_ms,
+        attempt=f":{invoice.amount_paid}",
+        payment=Payment(
+            amount_minor=invoice.amount_paid - before,
+            from_balance_minor=0,
+            out_of_band=False,
+            part=True,
+            processor="stripe",
+            gateway_reference=invoice.charge or invoice.payment_intent,
+            payment_intent=invoice.payment_intent,
+            collection=_collection(invoice.collection_method),
+        ),
+    )
+
+
+def links_of(fact: Fact, *, new_shape: bool) -> tuple[ObjectName, ...]:
+    """What an invoice ties to its account: itself, and the charge that paid it.
+
+    In the older shape a charge names its invoice by itself.
+    """
+    if not new_shape or fact.document is None:
+        return ()
+    paid = fact.payment
+    names = [fact.document]
+    if paid is not None:
+        names += [name for name in (paid.gateway_reference, paid.payment_intent) if name]
+    return tuple(
+        ObjectName(object=name, document=fact.document, document_kind="invoice")
+        for name in dict.fromkeys(names)
     )
 
 
@@ -255,7 +374,14 @@ def read_failed(value: object, created_ms: int) -> Fact:
     """invoice.payment_failed: one fact per attempt; it books nothing."""
     invoice = read_piece(InvoiceHead, value)
     attempt = created_ms if invoice.attempt_count is None else invoice.attempt_count
-    return _fact("payment_failed", invoice, None, created_ms, attempt=f":{attempt}")
+    return _fact(
+        "payment_failed",
+        invoice,
+        None,
+        created_ms,
+        attempt=f":{attempt}",
+        collection=_state(invoice, overdue=False),
+    )
 
 
 def read_voided(value: object, created_ms: int) -> Fact:

@@ -133,6 +133,9 @@ class InvoiceHead(Piece):
     customer_tax_exempt: Word | None = None
     status_transitions: StatusTransitions | None = None
     attempt_count: Annotated[int, Field(ge=0, le=10**6)] | None = None
+    next_payment_attempt: Seconds | None = None
+    due_date: Seconds | None = None
+    amount_remaining: Amount | None = None
 
 
 class IssuedInvoice(InvoiceHead):
@@ -141,6 +144,9 @@ class IssuedInvoice(InvoiceHead):
     number: Word | None = None
     total: Amount
     tax: Amount | None = None
+    amount_due: Amount | None = None
+    starting_balance: Amount | None = None
+    ending_balance: Amount | None = None
     collection_method: Word | None = None
     lines: Lines
 
@@ -151,10 +157,13 @@ class PaidInvoice(InvoiceHead):
     total: Amount
     amount_due: Amount | None = None
     amount_paid: Amount
+    amount_overpaid: Amount | None = None
+    collection_method: Word | None = None
     starting_balance: Amount | None = None
     ending_balance: Amount | None = None
     paid_out_of_band: bool | None = None
     charge: Id | None = None
+    payment_intent: Id | None = None
 
 
 class RefundItem(Piece):
@@ -171,16 +180,6 @@ class RefundItems(Piece):
 
     data: list[RefundItem]
     has_more: bool | None = None
-
-
-class RefundedCharge(Piece):
-    """A charge of which something was given back."""
-
-    id: Id
-    currency: Word
-    amount_refunded: Amount
-    invoice: Id | None = None
-    refunds: RefundItems | None = None
 
 
 class NoteLine(Piece):
@@ -200,16 +199,24 @@ class NoteLines(Piece):
     has_more: bool | None = None
 
 
+class NoteRefund(Piece):
+    """A refund that pays a credit note out (2025-03-31 and later)."""
+
+    refund: Id
+
+
 class Note(Piece):
     """A credit note."""
 
     id: Id
+    voided_at: Seconds | None = None
     currency: Word
     invoice: Id
     created: Seconds | None = None
     total: Amount
     type: Word
     refund: Id | None = None
+    refunds: list[NoteRefund] | None = None
     customer_balance_transaction: Id | None = None
     out_of_band_amount: Amount | None = None
     pre_payment_amount: Amount | None = None
@@ -248,19 +255,20 @@ class SubscriptionObject(Piece):
     status: Word
     currency: Word | None = None
     items: SubscriptionItems | None = None
+    cancel_at: Seconds | None = None
+    cancel_at_period_end: bool | None = None
     current_period_start: Seconds | None = None
     current_period_end: Seconds | None = None
 
 
 PieceT = TypeVar("PieceT", bound=Piece)
 
-_AMOUNT_FIELDS = frozenset(
-    name
-    for model in (Line, IssuedInvoice, PaidInvoice, RefundItem, RefundedCharge, NoteLine, Note)
-    for name, field in model.model_fields.items()
-    if "amount" in name or name in ("total", "tax", "starting_balance", "ending_balance")
-    if "amounts" not in name
-)
+_AMOUNT_NAMES = frozenset({"total", "tax", "starting_balance", "ending_balance", "fee", "net"})
+
+
+def _is_amount(name: int | str) -> bool:
+    text = str(name)
+    return text in _AMOUNT_NAMES or "amount" in text and "amounts" not in text
 
 
 def place_of(path: tuple[int | str, ...], root: str = "data.object") -> str:
@@ -269,7 +277,7 @@ def place_of(path: tuple[int | str, ...], root: str = "data.object") -> str:
 
 
 def _reason_of(kind: str, name: int | str, absent: bool) -> tuple[str, str]:
-    if name in _AMOUNT_FIELDS:
+    if _is_amount(name):
         if absent:
             return "amount_missing", "an integer in minor units is required, found nothing"
         if kind in ("greater_than_equal", "less_than_equal", "int_parsing_size"):

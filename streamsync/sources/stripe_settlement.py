@@ -8,14 +8,16 @@ changes; the settlement from the note itself, and a note settled in two ways is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from streamsync.core.facts import CreditNote, CreditNoteLine, Fact, Refund
 from streamsync.sources.refusal import Refusal
+from streamsync.sources.stripe_charge import Read, links_of, named_by
 from streamsync.sources.stripe_currency import currency_of
+from streamsync.sources.stripe_money import RefundedCharge, not_below_zero
 from streamsync.sources.stripe_payload import (
     Note,
     NoteLine,
-    RefundedCharge,
     RefundItem,
     TaxAmount,
     place_of,
@@ -38,7 +40,9 @@ def _refund_fact(charge: RefundedCharge, refund: Refund, identity: str, at_ms: i
     )
 
 
-def _itemised(charge: RefundedCharge, items: Sequence[RefundItem], created_ms: int) -> list[Fact]:
+def _itemised(
+    charge: RefundedCharge, refunded: int, items: Sequence[RefundItem], created_ms: int
+) -> list[Fact]:
     # Oldest first: Stripe lists the newest first. The cumulative figure of a refund is the sum up
     # to itself, so that it stays the same when later events repeat it with more refunds.
     facts: list[Fact] = []
@@ -50,26 +54,36 @@ def _itemised(charge: RefundedCharge, items: Sequence[RefundItem], created_ms: i
         refund = Refund(
             refund_id=item.id,
             charge=charge.id,
+            payment_intent=charge.payment_intent,
             amount_minor=item.amount,
             cumulative_minor=cumulative,
         )
         at_ms = created_ms if item.created is None else item.created * 1000
         facts.append(_refund_fact(charge, refund, item.id, at_ms))
-    if cumulative != charge.amount_refunded:
+    if cumulative != refunded:
         raise Refusal(
             "refund_total_mismatch",
-            f"data.object.amount_refunded: {charge.amount_refunded}, the refunds add up to "
-            f"{cumulative}, difference {charge.amount_refunded - cumulative}",
+            f"data.object.amount_refunded: {refunded}, the refunds add up to "
+            f"{cumulative}, difference {refunded - cumulative}",
         )
     return facts
 
 
-def read_refunds(value: object, created_ms: int) -> tuple[Fact, ...]:
+def read_refunds(value: object, created_ms: int, *, new_shape: bool) -> Read:
     """charge.refunded: one fact per refund, or the cumulative figure where none is listed."""
     charge = read_piece(RefundedCharge, value)
-    if charge.amount_refunded < 0:
-        place = "data.object.amount_refunded"
-        raise Refusal("amount_negative", f"{place}: {charge.amount_refunded} is below zero")
+    facts = _refunds(charge, created_ms)
+    names = named_by(charge, new_shape=new_shape)
+    return Read(tuple(facts), names, links_of(charge, new_shape=new_shape))
+
+
+def _refunds(charge: RefundedCharge, created_ms: int) -> list[Fact]:
+    place = "data.object.amount_refunded"
+    refunded = not_below_zero(charge.amount_refunded, place)
+    taken = charge.amount if charge.amount_captured is None else charge.amount_captured
+    if refunded > taken:
+        detail = f"{place}: {refunded}, {taken} was charged, {refunded - taken} too much"
+        raise Refusal("refund_exceeds_payment", detail)
     if charge.refunds is not None and charge.refunds.has_more:
         count = len(charge.refunds.data)
         detail = f"data.object.refunds: only {count} are embedded; the charge must be fetched"
@@ -78,12 +92,13 @@ def read_refunds(value: object, created_ms: int) -> tuple[Fact, ...]:
     _check_refunds(listed)
     if listed:
         given_back = [item for item in listed if item.status not in _NOT_GIVEN_BACK]
-        return tuple(_itemised(charge, given_back, created_ms))
-    if charge.amount_refunded == 0:
-        return ()
-    refund = Refund(charge=charge.id, cumulative_minor=charge.amount_refunded)
-    identity = f"{charge.id}:{charge.amount_refunded}"
-    return (_refund_fact(charge, refund, identity, created_ms),)
+        return _itemised(charge, refunded, given_back, created_ms)
+    if refunded == 0:
+        return []
+    refund = Refund(
+        charge=charge.id, payment_intent=charge.payment_intent, cumulative_minor=refunded
+    )
+    return [_refund_fact(charge, refund, f"{charge.id}:{refunded}", created_ms)]
 
 
 def _check_refunds(listed: Sequence[RefundItem]) -> None:
@@ -98,10 +113,16 @@ def _check_refunds(listed: Sequence[RefundItem]) -> None:
         seen.add(item.id)
 
 
+def _refund_ids(note: Note) -> tuple[str, ...]:
+    """The refunds that pay the note out: one in the older shape, a list in the newer one."""
+    named = [note.refund] if note.refund is not None else []
+    return tuple(dict.fromkeys([*named, *(one.refund for one in note.refunds or [])]))
+
+
 def _settlement(note: Note) -> str:
     out_of_band = note.out_of_band_amount or 0
     if note.type == "pre_payment":
-        if note.post_payment_amount or note.refund or note.customer_balance_transaction:
+        if note.post_payment_amount or _refund_ids(note) or note.customer_balance_transaction:
             raise _mixed(note)
         return "receivable"
     if note.type != "post_payment":
@@ -110,7 +131,7 @@ def _settlement(note: Note) -> str:
     ways = [
         way
         for way, used in (
-            ("refund", note.refund is not None),
+            ("refund", bool(_refund_ids(note))),
             ("customer_balance", note.customer_balance_transaction is not None),
             ("out_of_band", out_of_band > 0),
         )
@@ -138,7 +159,7 @@ def _mixed(note: Note) -> Refusal:
     ways = [
         name
         for name, used in (
-            ("a refund", note.refund),
+            ("a refund", _refund_ids(note)),
             ("a customer balance transaction", note.customer_balance_transaction),
         )
         if used
@@ -221,6 +242,19 @@ def read_credit_note(value: object, created_ms: int) -> Fact:
             net_minor=net,
             tax_minor=tax,
             total_minor=note.total,
+            refunds=_refund_ids(note),
             lines=lines,
         ),
+    )
+
+
+def read_note_voided(value: object, created_ms: int) -> Fact:
+    """credit_note.voided: the note is taken back, with the figures that it had."""
+    issued = read_credit_note(value, created_ms)
+    note = read_piece(Note, value)
+    return replace(
+        issued,
+        fact_id=f"credit_note_voided:{note.id}",
+        kind="credit_note_voided",
+        occurred_at_ms=created_ms if note.voided_at is None else note.voided_at * 1000,
     )

@@ -8,7 +8,9 @@ no reader yet: they are kept and counted. Everything else is unknown, never igno
 
 from __future__ import annotations
 
-VERSIONS = frozenset(
+from streamsync.sources.stripe_readers import HANDLED
+
+OLDER_VERSIONS = frozenset(
     {
         "2020-03-02",
         "2020-08-27",
@@ -19,51 +21,72 @@ VERSIONS = frozenset(
         "2023-10-16",
         "2024-04-10",
         "2024-06-20",
+        "2024-09-30.acacia",
+        "2024-10-28.acacia",
+        "2024-11-20.acacia",
+        "2024-12-18.acacia",
+        "2025-01-27.acacia",
+        "2025-02-24.acacia",
     }
 )
-"""Versions whose invoices, lines, charges and notes have the shape of 2020-08-27. Later ones moved
-`invoice.subscription`, `charge.invoice` and the line taxes (2025-03-31) or were not compared.
+"""Versions whose invoices, lines, charges and notes have the shape of 2020-08-27."""
+
+NEWER_VERSIONS = frozenset(
+    {
+        "2025-03-31.basil",
+        "2025-04-30.basil",
+        "2025-05-28.basil",
+        "2025-06-30.basil",
+        "2025-07-30.basil",
+        "2025-08-27.basil",
+        "2025-09-30.clover",
+        "2025-10-29.clover",
+    }
+)
+"""Versions in which `parent`, `pricing` and `taxes` replaced `subscription`, `price` and
+`tax_amounts`, and a charge names no invoice (`stripe_shapes`).
 """
 
-HANDLED = frozenset(
-    {
-        "customer.created",
-        "customer.updated",
-        "customer.deleted",
-        "customer.subscription.created",
-        "customer.subscription.updated",
-        "customer.subscription.deleted",
-        "customer.subscription.paused",
-        "customer.subscription.resumed",
-        "invoice.finalized",
-        "invoice.paid",
-        "invoice.payment_succeeded",
-        "invoice.payment_failed",
-        "invoice.voided",
-        "invoice.marked_uncollectible",
-        "charge.refunded",
-        "credit_note.created",
-    }
-)
+VERSIONS = OLDER_VERSIONS | NEWER_VERSIONS
+
+_SAME_IN_ALL = ("charge.dispute.", "charge.updated", "payout.")
+"""Types whose fields that are read are the same in every version, also in those without a name."""
+
+
+def version_is_known(event_type: str, api_version: str | None) -> bool:
+    """Whether payloads of this type and version can be read."""
+    if api_version in VERSIONS:
+        return True
+    older = api_version is None or api_version < min(NEWER_VERSIONS)
+    return older and event_type.startswith(_SAME_IN_ALL)
+
 
 _IGNORED = frozenset(
     {
         # Drafts, announcements and delivery of an invoice; issue, payment and void tell the rest.
         "invoice.created",
-        "invoice.updated",
         "invoice.upcoming",
         "invoice.sent",
         "invoice.deleted",
         "invoice.finalization_failed",
         "invoice.payment_action_required",
-        "invoice.overdue",
         "invoice.will_be_due",
+        "invoice.payment_attempt_required",
+        # The whole invoice tells what was overpaid when it is paid.
+        "invoice.overpaid",
         # The memo of a note; its figures never change.
         "credit_note.updated",
         # No money moved.
         "charge.failed",
         "charge.pending",
         "charge.expired",
+        # Evidence and deadlines of a dispute.
+        "charge.dispute.updated",
+        # Announced; paid and failed tell what came of it.
+        "payout.created",
+        "payout.updated",
+        "payout.canceled",
+        "payout.reconciliation_completed",
         # A snapshot of a balance whose movements are told by their own events.
         "balance.available",
         # Announced, or repeated by customer.subscription.updated.

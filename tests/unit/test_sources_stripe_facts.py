@@ -266,7 +266,7 @@ def test_a_subscription_tells_status_price_and_period() -> None:
     assert state is not None
     assert (state.status, state.change, state.price, state.quantity) == (
         "active",
-        "deleted",
+        "cancelled",
         "price_m",
         3,
     )

@@ -243,7 +243,7 @@ def test_truncated_lines_wait(body: dict[str, Any]) -> None:
     assert outcome(p.event("charge.refunded", charge))[:2] == ("waiting", "lines_truncated")
 
 
-@pytest.mark.parametrize("version", [None, "2025-03-31.basil", "2019-12-03", "x"])
+@pytest.mark.parametrize("version", [None, "2031-03-31.later", "2019-12-03", "x"])
 def test_another_api_version_is_unknown_where_it_matters(version: str | None) -> None:
     payload = finalized() | {"api_version": version}
     assert outcome(payload)[:2] == ("unknown", "api_version_unknown")
@@ -260,31 +260,23 @@ def test_neighbouring_versions_have_the_same_shape(version: str) -> None:
     ("kind", "body", "expected", "account"),
     [
         (
-            "charge.dispute.created",
-            {"id": "dp_1", "charge": "ch_1"},
-            ("waiting", "account_not_named"),
-            "ch_1",
+            "transfer.paid",
+            {"id": "tr_1", "object": "transfer"},
+            ("unknown", "type_not_handled"),
+            "@processor",
         ),
-        (
-            "charge.refund.updated",
-            {"id": "re_1", "charge": {"id": "ch_1"}},
-            ("waiting", "account_not_named"),
-            "ch_1",
-        ),
-        ("payout.paid", {"id": "po_1"}, ("waiting", "account_not_named"), "po_1"),
         (
             "charge.succeeded",
             {"id": "ch_1", "object": "charge", "customer": "cus_1"},
-            ("unknown", "type_not_handled"),
+            ("rejected", "amount_missing"),
             "cus_1",
         ),
         (
-            "charge.succeeded",
-            {"id": "ch_1", "object": "charge", "customer": None},
-            ("unknown", "type_not_handled"),
-            "ch_1",
+            "issuing_transaction.created",
+            {"id": "ipi_1"},
+            ("waiting", "account_not_named"),
+            "ipi_1",
         ),
-        ("credit_note.voided", p.credit_note(), ("unknown", "type_not_handled"), "cus_1"),
         ("invoice.something_new", p.invoice(), ("unknown", "type_not_handled"), "cus_1"),
         ("gift.opened", {"id": "gift_1"}, ("unknown", "type_unknown"), "gift_1"),
         (

@@ -94,17 +94,28 @@ def _refund_told(desk: Desk, fact: Fact) -> Fact:
 def notes_by_refund(
     ordered: Sequence[Fact], amounts: Mapping[str, int]
 ) -> Mapping[str, CreditNote]:
-    """Which refund settles which credit note: the first of the same amount that is still free."""
+    """Which refund settles which credit note: the one it names, else the first of its amount."""
     notes = [
         fact.credit_note
         for fact in ordered
-        if fact.credit_note is not None and fact.credit_note.settlement == "refund"
+        if fact.kind == "credit_note_issued"
+        and fact.credit_note is not None
+        and fact.credit_note.settlement == "refund"
     ]
+    refunds = [fact for fact in ordered if fact.kind == "refunded" and fact.refund is not None]
     settled: dict[str, CreditNote] = {}
-    for fact in ordered:
+    for fact in refunds:
+        named = [note for note in notes if fact.refund and fact.refund.refund_id in note.refunds]
+        for note in named:
+            # A refund of another amount than its note would not add up with the note's tax.
+            if note.total_minor == amounts.get(fact.fact_id):
+                settled[fact.fact_id] = note
+                notes.remove(note)
+    for fact in refunds:
         amount = amounts.get(fact.fact_id)
-        note = next((note for note in notes if note.total_minor == amount), None)
-        if note is not None:
-            notes.remove(note)
-            settled[fact.fact_id] = note
+        free = (note for note in notes if note.total_minor == amount)
+        first = None if fact.fact_id in settled else next(free, None)
+        if first is not None:
+            notes.remove(first)
+            settled[fact.fact_id] = first
     return settled
