@@ -19,6 +19,7 @@ from streamsync.core.facts import Fact
 from streamsync.core.fx import NoRate, Valuation, Valued, value_domestic, value_foreign
 from streamsync.core.journal import Entry
 from streamsync.core.records import Customer, PostingLine
+from streamsync.sources import is_processor
 from topology.rates import DocumentRates
 from topology.rows import ACCOUNT, AccountRow, DocumentRow, PostingRow, row_key
 from topology.turn import Turn, entity_of
@@ -43,7 +44,7 @@ class Placed:
     company: Company
     entity: Entity
     entity_rule: str
-    party: str
+    party: str | None
 
     def policy_at(self, date: str) -> Policy | None:
         """The policy in force for the entity on an ISO date: the latest that has begun.
@@ -86,11 +87,14 @@ def place(
     if row.entity is not None and row.entity_rule is not None:
         return _as_decided(account, document, company, known, row.entity, row.entity_rule)
     crm = known.crm if known.crm is not None and not known.crm.deleted else None
-    if company.customer_owner == "crm" and crm is None:
+    if is_processor(account):
+        # Payouts and the like have no customer: source and currency tell the entity.
+        pass
+    elif company.customer_owner == "crm" and crm is None:
         return Missing("customer_not_found", f"no customer record for account {account}")
-    if company.customer_owner == "billing" and known.profile is None and crm is None:
+    elif company.customer_owner == "billing" and known.profile is None and crm is None:
         return Missing("customer_not_found", f"the billing system has not told account {account}")
-    party = crm.party if crm is not None else account
+    party = _party(account, crm)
     traits = _traits(source, known, row, facts)
     for rule in company.entity_rules:
         if _applies(rule, traits):
@@ -103,6 +107,12 @@ def place(
     return Missing("entity_unmapped", f"no entity rule matches document {document} ({shown})")
 
 
+def _party(account: str, crm: Customer | None) -> str | None:
+    if is_processor(account):
+        return None
+    return crm.party if crm is not None else account
+
+
 def _as_decided(
     account: str, document: str, company: Company, known: AccountRow, entity_id: str, rule: str
 ) -> Placed | Missing:
@@ -112,7 +122,7 @@ def _as_decided(
         detail = f"document {document} is booked in entity {entity_id}, which the rules no longer "
         return Missing("entity_unmapped", detail + "have: add it again")
     tenant, source, _ = account.split("/", 2)
-    party = known.crm.party if known.crm is not None else account
+    party = _party(account, known.crm)
     return Placed(tenant, source, account, document, company, entity, rule, party)
 
 

@@ -28,7 +28,7 @@ from streamsync.core.records import (
 )
 from streamsync.engine.driver import Driver
 from streamsync.governance.payload import reference_data
-from streamsync.sources import SOURCES
+from streamsync.sources import SOURCES, is_processor
 from topology import build, ledger, topics
 from topology.rows import COUNT, SOURCE, SourceRow
 
@@ -116,7 +116,11 @@ def _customers_in(events: Sequence[BillingEvent], known: set[str]) -> list[Custo
         snapshots = [fact.customer for fact in event.facts if fact.customer is not None]
         country = next((shot.country for shot in snapshots if shot.country), None)
         before = found.get(event.account)
-        if event.account in known or (before is not None and before.country):
+        if (
+            is_processor(event.account)
+            or event.account in known
+            or (before is not None and before.country)
+        ):
             continue
         found[event.account] = Customer(
             tenant=event.tenant,

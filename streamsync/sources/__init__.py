@@ -11,12 +11,12 @@ from typing import Protocol
 
 from streamsync.core.facts import BillingEvent
 from streamsync.core.records import RawWebhook, SourcePosition
-from streamsync.sources.account import account_key, record_key
+from streamsync.sources.account import account_key, is_processor, record_key
 from streamsync.sources.envelope import Envelope
 from streamsync.sources.signature import SigningSecret
 from streamsync.sources.stripe import Stripe
 
-__all__ = ["SOURCES", "Source", "account_key", "record_key"]
+__all__ = ["SOURCES", "Source", "account_key", "is_processor", "record_key"]
 
 
 class Source(Protocol):

@@ -22,6 +22,15 @@ def account_key(tenant: str, source: str, billing_account: str) -> str:
     return f"{escape(tenant)}/{escape(source)}/{escape(billing_account)}"
 
 
+PROCESSOR = "@processor"
+"""The billing account of what belongs to no customer: payouts and transfers of a processor."""
+
+
+def is_processor(account: str) -> bool:
+    """Whether an account key is that of a source's processor, not of a customer."""
+    return account.endswith(f"/{PROCESSOR}")
+
+
 def record_key(event: BillingEvent) -> str:
     """Key of the canonical record: `account|subscription`, else `account|document`, else
     `account|source event id`. The first fact decides: all facts of one event share a document.

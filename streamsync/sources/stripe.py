@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from streamsync.core.facts import BillingEvent
 from streamsync.core.records import RawWebhook, SourcePosition
 from streamsync.sources import strict_json
-from streamsync.sources.account import account_key
+from streamsync.sources.account import PROCESSOR, account_key
 from streamsync.sources.envelope import Envelope
 from streamsync.sources.refusal import Refusal
 from streamsync.sources.signature import SigningSecret, sign, verify
@@ -29,8 +29,7 @@ from streamsync.sources.stripe_types import VERSIONS, group_of, version_is_known
 _SIGNATURE_HEADER = "stripe-signature"
 _DELIVERY_FIELDS = frozenset({"pending_webhooks", "request"})
 
-PROCESSOR = "@processor"
-"""The account of what belongs to no customer: payouts and transfers. No Stripe id begins with @."""
+# No Stripe id begins with the @ of the processor's account.
 _OF_THE_PROCESSOR = ("payout.", "transfer.", "topup.")
 
 
