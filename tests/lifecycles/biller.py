@@ -40,6 +40,9 @@ class Bill:
     noted_tax: int = 0
     refunds: list[dict[str, Any]] = field(default_factory=list)
     noted_refunds: int = 0
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    """Notes that may still be voided."""
+    disputed: str = ""
 
     @property
     def due(self) -> int:
@@ -49,7 +52,7 @@ class Bill:
     @property
     def refunded(self) -> int:
         """What went back to the card."""
-        return sum(one["amount"] for one in self.refunds)
+        return sum(one["amount"] for one in self.refunds if one["status"] != "failed")
 
     @property
     def left(self) -> int:
@@ -65,8 +68,12 @@ class Bill:
 class Biller:
     """The life of one subscription."""
 
-    def __init__(self, choose: Choose, market: Market, number: int) -> None:
-        """Nothing has happened yet."""
+    def __init__(
+        self, choose: Choose, market: Market, number: int, *, processor: bool = False
+    ) -> None:
+        """Nothing has happened yet. `processor`: the processor tells its fees and disputes too."""
+        self.processor = processor
+        self.cash = 0
         self.choose = choose
         self.market = market
         self.number = number
@@ -89,7 +96,162 @@ class Biller:
             possible += [self.pay, self.note_before_payment, self.void, self.give_up, self.fail]
         if self.paid():
             possible += [self.refund, self.note_to_balance]
+        if self.processor:
+            possible += self.processor_moves()
         self.pick(possible)()
+
+    def processor_moves(self) -> list[Callable[[], None]]:
+        """What the processor may tell next, beside what the billing system does."""
+        found: list[Callable[[], None]] = [self.lone_charge]
+        if self.cash > 0:
+            found.append(self.payout)
+        if any(bill.charged and bill.state == "paid" for bill in self.bills):
+            found.append(self.dispute)
+        if any(bill.state == "marked_uncollectible" and bill.due > 0 for bill in self.bills):
+            found.append(self.recover)
+        if self.paid():
+            found.append(self.note_with_refund)
+        if any(bill.refunds for bill in self.bills):
+            found.append(self.refund_fails)
+        if any(bill.notes for bill in self.bills):
+            found.append(self.void_note)
+        return found
+
+    def lone_charge(self) -> None:
+        """A charge that no invoice asked for."""
+        self.charged(f"ch_{self.name()}", None, self.pick(AMOUNTS[2:]))
+
+    def payout(self) -> None:
+        """What the processor holds goes to the bank; sometimes it comes back."""
+        amount = self.part(self.cash)
+        self.cash -= amount
+        payload = {
+            "id": f"po_{self.name()}",
+            "object": "payout",
+            "amount": amount,
+            "currency": self.market.currency,
+            "arrival_date": self.clock + DAY,
+            "created": self.clock,
+            "status": "paid",
+            "method": "standard",
+            "type": "bank_account",
+            "balance_transaction": self.movement("payout", -amount, 0),
+        }
+        self.tell("payout.paid", payload, f"of {amount}")
+        if self.choose(4) == 3:
+            self.clock += 3 * DAY
+            self.cash += amount
+            failed = payload | {"status": "failed", "failure_code": "account_closed"}
+            self.tell("payout.failed", failed, f"of {amount}")
+
+    def dispute(self) -> None:
+        """A customer objects to a charge: funds are withdrawn, and it is won or lost."""
+        bills = [bill for bill in self.bills if bill.charged and bill.state == "paid"]
+        bill = self.pick(bills)
+        if bill.disputed:
+            return self.subscription()
+        bill.disputed = f"dp_{self.name()}"
+        amount = self.part(bill.charged)
+        fee = self.pick((1500, 0))
+        taken = self.movement("adjustment", -amount, fee)
+        won = self.choose(2)
+        payload = {
+            "id": bill.disputed,
+            "object": "dispute",
+            "amount": amount,
+            "currency": self.market.currency,
+            "charge": f"ch_{bill.payload['id']}",
+            "payment_intent": None,
+            "created": self.clock,
+            "reason": "general",
+            "status": "needs_response",
+            "balance_transactions": [],
+        }
+        self.tell("charge.dispute.created", payload, f"of {amount} on {bill.payload['id']}")
+        payload = payload | {"balance_transactions": [taken]}
+        self.tell("charge.dispute.funds_withdrawn", payload, f"{amount} and a fee of {fee}")
+        self.cash -= amount + fee
+        if self.choose(3) == 2:
+            return None
+        self.clock += self.pick((1, 30)) * DAY
+        status = "won" if won else "lost"
+        if won:
+            back = self.movement("adjustment", amount, 0)
+            payload = payload | {"balance_transactions": [taken, back]}
+            self.tell("charge.dispute.funds_reinstated", payload | {"status": "won"}, f"{amount}")
+            self.cash += amount
+        return self.tell("charge.dispute.closed", payload | {"status": status}, status)
+
+    def recover(self) -> None:
+        """An invoice that was given up is paid after all."""
+        lost = [one for one in self.bills if one.state == "marked_uncollectible" and one.due > 0]
+        self.pay_bill(self.pick(lost))
+
+    def refund_fails(self) -> None:
+        """The last refund of a bill did not arrive."""
+        bill = self.pick([one for one in self.bills if one.refunds])
+        last = bill.refunds[-1]
+        if last["status"] == "failed" or last.get("noted"):
+            return self.subscription()
+        bill.refunds[-1] = last | {"status": "failed"}
+        self.cash += last["amount"]
+        payload = last | {
+            "charge": f"ch_{bill.payload['id']}",
+            "currency": self.market.currency,
+            "status": "failed",
+            "failure_reason": "expired_or_canceled_card",
+        }
+        return self.tell("charge.refund.updated", payload, f"failed on {bill.payload['id']}")
+
+    def void_note(self) -> None:
+        """A credit note is taken back."""
+        bill = self.pick([one for one in self.bills if one.notes])
+        note = bill.notes.pop()
+        before = note["type"] == "pre_payment"
+        if before and bill.state != "open":
+            return self.subscription()
+        bill.noted -= note["total"]
+        bill.noted_tax -= sum(one["amount"] for one in note["tax_amounts"])
+        if not before:
+            self.balance += note["total"]
+        voided = note | {"status": "void", "voided_at": self.clock}
+        return self.tell("credit_note.voided", voided, f"on {note['invoice']}")
+
+    def charged(self, charge_id: str, invoice_id: str | None, amount: int) -> None:
+        """The processor took an amount from a card, and keeps its fee."""
+        fee = amount * 29 // 1000 + 30 if self.market.currency != "jpy" else amount * 36 // 1000
+        self.cash += amount - fee
+        payload = charge(
+            id=charge_id,
+            customer=self.customer,
+            invoice=invoice_id,
+            currency=self.market.currency,
+            amount=amount,
+            amount_captured=amount,
+            created=self.clock,
+            captured=True,
+            paid=True,
+            status="succeeded",
+            balance_transaction=self.movement("charge", amount, fee),
+        )
+        self.tell("charge.succeeded", payload, f"{amount} with a fee of {fee}")
+
+    def movement(self, kind: str, amount: int, fee: int) -> dict[str, Any]:
+        """A balance transaction."""
+        return {
+            "id": f"txn_{self.name()}",
+            "object": "balance_transaction",
+            "type": kind,
+            "amount": amount,
+            "fee": fee,
+            "net": amount - fee,
+            "currency": self.market.currency,
+            "created": self.clock,
+            "exchange_rate": None,
+            "fee_details": [{"amount": fee, "currency": self.market.currency, "type": "stripe_fee"}]
+            if fee
+            else [],
+        }
 
     def settle(self) -> None:
         """Pay or void what is open."""
@@ -175,6 +337,7 @@ class Biller:
             self.note(bill, total, "post_payment", refund_id)
         self.give_back(bill, refund_id, total)
         bill.noted_refunds += total
+        bill.refunds[-1]["noted"] = True
         if after:
             self.note(bill, total, "post_payment", refund_id)
         return None
@@ -222,6 +385,8 @@ class Biller:
         """Charge what is due, or note that it came another way."""
         elsewhere = self.choose(4) == 3
         bill.charged = bill.due
+        if self.processor and not elsewhere:
+            self.charged(f"ch_{bill.payload['id']}", bill.payload["id"], bill.charged)
         self.settled(bill, bill.charged, elsewhere=elsewhere)
 
     def settled(self, bill: Bill, amount: int, *, elsewhere: bool = False) -> None:
@@ -267,12 +432,15 @@ class Biller:
             tax_amounts=[tax(owed)] if owed else [],
         )
         payload["lines"]["data"] = []
+        if refund_id is None and bill.state == "open" or to_balance:
+            bill.notes.append(payload)
         text = f"of {total} ({owed} tax) on {bill.payload['id']}, {kind}"
         self.tell("credit_note.created", payload, text + (f", {refund_id}" if refund_id else ""))
 
     def give_back(self, bill: Bill, refund_id: str, amount: int) -> None:
         """A refund, told by its charge with all refunds so far."""
         bill.refunds.append(refund(refund_id, amount, self.clock))
+        self.cash -= amount
         payload = charge(
             *bill.refunds,
             id=f"ch_{bill.payload['id']}",
@@ -280,6 +448,7 @@ class Biller:
             invoice=bill.payload["id"],
             currency=self.market.currency,
             amount=bill.charged,
+            amount_refunded=bill.refunded,
         )
         self.tell("charge.refunded", payload, f"{refund_id} of {amount} on {bill.payload['id']}")
 

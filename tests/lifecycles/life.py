@@ -75,17 +75,19 @@ def draw_life(
     settle: bool = False,
     markets: Sequence[Market] = MARKETS,
     moves_max: int = 6,
+    processor: bool = False,
 ) -> Life:
     """The life of so many subscriptions, each of a customer of its own.
 
-    `settle`: every life goes on until nothing is owed any more.
+    `settle`: every life goes on until nothing is owed any more. `processor`: the payment
+    processor's own events too (charges with fees, disputes, payouts).
     """
     from .biller import Biller  # noqa: PLC0415  (it makes the events that are defined here)
 
     customers, events = [], []
     for number in range(1, subscriptions + 1):
         market = markets[choose(len(markets))]
-        biller = Biller(choose, market, number)
+        biller = Biller(choose, market, number, processor=processor)
         for _ in range(1 + choose(moves_max)):
             biller.move()
         if settle:

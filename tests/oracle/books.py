@@ -1,64 +1,28 @@
-"""Facts to journals, one billing document at a time.
+"""Facts to journals: whose they are, in which order they count, and what became of each.
 
-The problem: what a void, a credit note or a refund books depends on everything that
-happened to its invoice before. How: each invoice is replayed from its issue, its reducing
-facts sorted by business time; each fact ends posted, no_entry, waiting or rejected, and
-says what billing holds against it, whether or not it was posted.
+The problem: the same facts in any order of arrival must end in the same books. How: documents are
+replayed (document.py) with their facts in the order of business time; money that moves beside the
+documents (charges, disputes, payouts) is booked fact by fact. Each fact ends posted, no_entry,
+waiting or rejected, and says what billing holds against it, whether or not it was posted.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import date
-from fractions import Fraction
 
 from . import facts as f
-from .company import Company, Entity
+from .company import Company
+from .document import Document
+from .entry import Entry, Leg
 from .payload import RejectedError
-from .schedule import LineState, Service, in_proportion, local_day, period_of, round_half_up
+from .schedule import local_day, period_of
 
-OTHER_SIDE = {"debit": "credit", "credit": "debit"}
+__all__ = ["Books", "Entry", "Leg", "booked"]
 
 Key = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Leg:
-    """One line of a journal; the amount is never negative."""
-
-    role: str
-    side: str
-    amount: int
-
-
-@dataclass
-class Entry:
-    """One journal entry."""
-
-    document: str
-    day: date
-    entity: str
-    currency: str
-    purpose: str
-    invoice: str
-    legs: list[Leg] = field(default_factory=list)
-
-    def put(self, side: str, role: str, amount: int) -> None:
-        """Add a line; a negative amount goes to the other side, zero is no line."""
-        if amount:
-            self.legs.append(Leg(role, side if amount > 0 else OTHER_SIDE[side], abs(amount)))
-
-    def moved(self, side: str, roles: Sequence[str]) -> int:
-        """What the entry moves on the roles, counted positive on the side."""
-        return sum(
-            leg.amount if leg.side == side else -leg.amount
-            for leg in self.legs
-            if leg.role in roles
-        )
-
-    def balanced(self) -> bool:
-        """Debit equals credit."""
-        every_role = [leg.role for leg in self.legs]
-        return self.moved("debit", sorted(set(every_role))) == 0
+REDUCING = f.Closing | f.Note | f.Refund
+# What takes another fact back comes after it, also at the same moment.
+TAKES_BACK = f.NoteVoided | f.RefundFailed
 
 
 @dataclass(frozen=True)
@@ -72,80 +36,59 @@ class Bill:
     amount: int
 
 
-class Document:
-    """An issued invoice and what is left of it."""
-
-    def __init__(self, issue: f.Issue, entity: Entity) -> None:
-        """Everything is left."""
-        self.issue = issue
-        self.counter = "customer_credit" if issue.total < 0 else "receivable"
-        self.tax = sum(sum(line.taxes) for line in issue.lines)
-        self.tax_left = self.tax
-        self.lines = {
-            line.number: LineState(line.net, service_of(line, entity, issue.at))
-            for line in issue.lines
-        }
-        self.numbers = {line.line_id: line.number for line in issue.lines}
-        self.refunded = 0
-        self.refunded_tax = 0
-        self.given_up = False
-
-    def reducible(self) -> dict[int, int]:
-        """The charge lines that have something left, and how much."""
-        return {
-            number: state.left()
-            for number, state in self.lines.items()
-            if state.net > 0 and state.left() > 0
-        }
-
-    def shares(self, net: int, named: Sequence[tuple[str, int]]) -> dict[int, int]:
-        """The net of a reduction by line number; more than what is left is rejected."""
-        left = self.reducible()
-        if not named:
-            if net < 0 or net > sum(left.values()):
-                raise RejectedError("credit_exceeds_document")
-            return in_proportion(net, left) if net else {}
-        shares: dict[int, int] = {}
-        for line_id, share in named:
-            number = self.numbers.get(line_id, 0)
-            shares[number] = shares.get(number, 0) + share
-        for number, share in shares.items():
-            if share < 0 or share > left.get(number, 0):
-                raise RejectedError("credit_exceeds_document")
-        return shares
-
-
 class Books:
     """All entries, bills and the outcome of every fact."""
 
     def __init__(
         self,
-        told: Mapping[Key, f.Fact],
+        reader: f.Reader,
         customers: Sequence[Mapping[str, object]],
         prefix: str,
         company: Company,
     ) -> None:
         """Replay every fact; releases are added for all rows, whatever the clock."""
-        self.told = told
+        self.links = reader.links
+        self.told = {key: self.linked(fact) for key, fact in reader.facts.items()}
         self.customers = {str(customer["account"]): customer for customer in customers}
         self.prefix = prefix
         self.company = company
         self.entries: list[Entry] = []
         self.bills: list[Bill] = []
         self.outcomes: dict[Key, str] = {}
-        self.notes_by_refund = {
-            fact.refund: fact for fact in told.values() if isinstance(fact, f.Note) and fact.refund
-        }
-        documents = {key: self.issue(x) for key, x in told.items() if isinstance(x, f.Issue)}
-        for fact in told.values():
+        self.notes_by_refund = self.settled_notes()
+        documents = {key: self.issue(x) for key, x in self.told.items() if isinstance(x, f.Issue)}
+        for fact in sorted(self.told.values(), key=in_time):
+            document = documents.get((f.ISSUED, fact.invoice or ""))
             if isinstance(fact, f.Payment):
-                self.pay(fact)
-        reductions = [x for x in told.values() if isinstance(x, f.Closing | f.Note | f.Refund)]
-        for fact in sorted(reductions, key=lambda x: (x.at, x.fact_id, x.purpose)):
-            self.reduce(fact, documents.get((f.ISSUED, fact.invoice or "")))
+                self.pay(fact, document)
+            elif isinstance(fact, REDUCING):
+                self.reduce(fact, document)
+            elif isinstance(fact, TAKES_BACK):
+                self.take_back(fact, document)
+            elif isinstance(fact, f.Charge):
+                self.charge(fact)
+            elif isinstance(fact, f.Dispute):
+                self.dispute(fact)
+            elif isinstance(fact, f.Payout):
+                self.payout(fact)
         for document in documents.values():
             if document:
                 self.release(document)
+
+    def linked(self, fact: f.Fact) -> f.Fact:
+        """A fact that names only its charge, with the charge's customer and document."""
+        if isinstance(fact, f.Dispute | f.RefundFailed) and fact.charge in self.links:
+            customer, invoice = self.links[fact.charge]
+            return replace(fact, customer=customer, invoice=invoice)
+        return fact
+
+    def settled_notes(self) -> dict[str, f.Note]:
+        """Refund's id to the note that it settles."""
+        return {
+            fact.refund: fact
+            for fact in self.told.values()
+            if isinstance(fact, f.Note) and fact.refund
+        }
 
     def entity_of(self, fact: f.Fact) -> str | None:
         """The legal entity of a fact; None when its customer or its entity is unknown."""
@@ -169,20 +112,25 @@ class Books:
     def entry(self, fact: f.Fact, entity: str) -> Entry:
         """An empty entry for a fact."""
         day = self.day(fact, entity)
-        invoice = fact.invoice or (fact.charge if isinstance(fact, f.Refund) else fact.fact_id)
-        return Entry(fact.fact_id, day, entity, fact.currency, fact.purpose, invoice)
+        charge = fact.charge if isinstance(fact, f.Refund | f.Dispute) else fact.fact_id
+        return Entry(fact.fact_id, day, entity, fact.currency, fact.purpose, fact.invoice or charge)
 
     def settle(self, fact: f.Fact, outcome: str) -> None:
         """Note the outcome of a fact."""
         self.outcomes[(fact.purpose, fact.fact_id)] = outcome
 
+    def add(self, entry: Entry) -> bool:
+        """Book an entry that is not empty."""
+        if entry.legs and not entry.balanced():
+            raise AssertionError(f"unbalanced: {entry}")
+        if entry.legs:
+            self.entries.append(entry)
+        return bool(entry.legs)
+
     def post(self, fact: f.Fact, entry: Entry, billed: int) -> None:
         """Book an entry that is not empty, and what billing holds for it."""
-        if not entry.legs:
+        if not self.add(entry):
             return self.settle(fact, "no_entry")
-        if not entry.balanced():
-            raise AssertionError(f"unbalanced: {entry}")
-        self.entries.append(entry)
         self.bill(fact, entry.entity, billed)
         return self.settle(fact, "posted")
 
@@ -209,31 +157,32 @@ class Books:
             return None
         document = Document(issue, self.company.entities[entity])
         entry = self.entry(issue, entity)
-        entry.put("debit", document.counter, issue.total)
-        for line in issue.lines:
-            deferred = document.lines[line.number].service is not None
-            entry.put("credit", "deferred_revenue" if deferred else "revenue", line.net)
-            for tax in line.taxes:
-                entry.put("credit", "tax_payable", tax)
+        document.issued(entry)
         self.post(issue, entry, issue.total)
         return document
 
-    def pay(self, payment: f.Payment) -> None:
+    def pay(self, payment: f.Payment, document: Document | None) -> None:
         """Book a payment; it waits for no earlier event."""
         paid = payment.charged + payment.from_balance
+        if document:
+            document.charged = payment.charged
         if not payment.charged and not payment.from_balance:
             return self.settle(payment, "no_entry")
         entity = self.entity_of(payment)
         if entity is None or self.functional(entity) != payment.currency:
             return self.wait(payment, entity, paid)
         entry = self.entry(payment, entity)
+        if document:
+            for recovery in document.recover(paid, entry.day):
+                self.add(recovery)
+            document.owed -= paid
         role = "cash_received_elsewhere" if payment.out_of_band else "clearing"
         entry.put("debit", role, payment.charged)
         entry.put("debit", "customer_credit", payment.from_balance)
         entry.put("credit", "receivable", paid)
         return self.post(payment, entry, paid)
 
-    def reduce(self, fact: f.Closing | f.Note | f.Refund, document: Document | None) -> None:
+    def reduce(self, fact: REDUCING, document: Document | None) -> None:
         """Book a void, a giving up, a credit note or a refund."""
         billed = 0
         if isinstance(fact, f.Note):
@@ -254,61 +203,93 @@ class Books:
             return self.wait(fact, entity, billed)
         try:
             if isinstance(fact, f.Closing):
-                billed = self.close(fact, document, entry)
+                billed = document.close(fact, entry)
             elif isinstance(fact, f.Note):
-                self.credit(fact, document, entry)
+                document.credit(fact, entry)
             else:
-                self.refund(fact, document, entry)
+                document.refund(fact, self.notes_by_refund.get(fact.fact_id), entry)
         except RejectedError:
             return self.settle(fact, "rejected")
         return self.post(fact, entry, billed)
 
-    def close(self, fact: f.Closing, document: Document, entry: Entry) -> int:
-        """Clear what is left, line by line; the gross that was cleared."""
-        if document.given_up:
-            return 0
-        document.given_up = True
-        contra = "voids_contra" if fact.purpose == f.VOIDED else "bad_debt"
-        gross = document.tax_left
-        for state in document.lines.values():
-            released, unreleased = state.cancel(entry.day)
-            entry.put("debit", "deferred_revenue", unreleased)
-            entry.put("debit", contra, released)
-            gross += released + unreleased
-        tax_role = "tax_payable" if fact.purpose == f.VOIDED else contra
-        entry.put("debit", tax_role, document.tax_left)
-        entry.put("credit", document.counter, gross)
-        document.tax_left = 0
-        return gross
+    def take_back(self, fact: TAKES_BACK, document: Document | None) -> None:
+        """Book the exact inverse of a credit note or a refund."""
+        refund = isinstance(fact, f.RefundFailed)
+        if ((f.REFUNDED if refund else f.CREDITED), fact.fact_id) not in self.told:
+            return self.settle(fact, "waiting")
+        entity = self.entity_of(fact)
+        if entity is None or document is None:
+            return self.settle(fact, "waiting")
+        made = document.take_back(fact.fact_id, fact.purpose, self.day(fact, entity))
+        if made is None or not self.add(made):
+            return self.settle(fact, "no_entry")
+        return self.settle(fact, "posted")
 
-    def credit(self, note: f.Note, document: Document, entry: Entry) -> None:
-        """A credit note that is settled by no refund."""
-        if not 0 <= note.tax <= max(document.tax_left, 0):
-            raise RejectedError("credit_exceeds_document")
-        net = note.total - note.tax
-        take(document, entry, "credit_notes_contra", net=net, tax=note.tax, named=note.shares)
-        role = "receivable" if note.before_payment else "customer_credit"
-        entry.put("credit", role, note.total)
+    def charge(self, charge: f.Charge) -> None:
+        """Revenue of a charge that no invoice asked for, and the processor's fee."""
+        entity = self.entity_of(charge)
+        if entity is None:
+            return self.settle(charge, "waiting")
+        entry = self.entry(charge, entity)
+        if charge.application_fee is not None:
+            entry.put("debit", "clearing", charge.application_fee)
+            entry.put("credit", "application_fee_revenue", charge.application_fee)
+        elif charge.invoice is None:
+            entry.put("debit", "clearing", charge.amount)
+            entry.put("credit", "revenue", charge.amount)
+        booked_any = self.add(entry)
+        if charge.movement is not None:
+            fee = replace(entry, currency=charge.movement.currency, purpose=f.FEE, legs=[])
+            fee.put("debit", "processing_fees", charge.movement.fee)
+            fee.put("credit", "clearing", charge.movement.fee)
+            booked_any = self.add(fee) or booked_any
+        return self.settle(charge, "posted" if booked_any else "no_entry")
 
-    def refund(self, refund: f.Refund, document: Document, entry: Entry) -> None:
-        """A refund, with the split of its credit note when it has one."""
-        note = self.notes_by_refund.get(refund.fact_id)
-        shares: tuple[tuple[str, int], ...] = ()
-        contra = "refunds_contra"
-        if note is not None:
-            contra = "credit_notes_contra"
-            tax = round_half_up(Fraction(note.tax * refund.amount, note.total or 1))
-            shares = note.shares if refund.amount == note.total else ()
-        elif document.issue.total > 0:
-            cumulative = document.refunded + refund.amount
-            tax = round_half_up(Fraction(document.tax * cumulative, document.issue.total))
-            tax -= document.refunded_tax
-        else:
-            raise RejectedError("credit_exceeds_document")
-        take(document, entry, contra, net=refund.amount - tax, tax=tax, named=shares)
-        document.refunded += refund.amount
-        document.refunded_tax += tax
-        entry.put("credit", "clearing", refund.amount)
+    def dispute(self, dispute: f.Dispute) -> None:
+        """Disputed funds are parked until the dispute is decided."""
+        entity = self.entity_of(dispute)
+        if entity is None:
+            return self.settle(dispute, "waiting")
+        entry = self.entry(dispute, entity)
+        fees = replace(entry, legs=[])
+        own = [one for one in dispute.movements if one.currency == dispute.currency]
+        other = [one for one in dispute.movements if one.currency != dispute.currency]
+        if dispute.purpose in (f.WITHDRAWN, f.REINSTATED):
+            amount = sum(abs(one.amount) for one in own) if own else dispute.amount
+            if dispute.purpose == f.REINSTATED:
+                amount = -amount
+            fee = sum(one.fee for one in own)
+            entry.put("debit", "disputes_receivable", amount)
+            entry.put("debit", "dispute_fees", fee)
+            entry.put("credit", "clearing", amount + fee)
+            for one in other:
+                fees = replace(fees, currency=one.currency)
+                fees.put("debit", "dispute_fees", one.fee)
+                fees.put("credit", "clearing", one.fee)
+        elif dispute.purpose == f.DISPUTE_CLOSED and dispute.status == "lost":
+            parked = -sum(one.amount for one in own) if dispute.movements else dispute.amount
+            entry.put("debit", "dispute_losses", parked)
+            entry.put("credit", "disputes_receivable", parked)
+        booked_any = [self.add(entry), self.add(fees)]
+        return self.settle(dispute, "posted" if any(booked_any) else "no_entry")
+
+    def payout(self, payout: f.Payout) -> None:
+        """Money moves from the processor to the bank; a failure is the inverse."""
+        entity = self.company.entity_of({}, payout.currency)
+        paid = self.told.get((f.PAID_OUT, payout.fact_id))
+        if entity is None:
+            return self.settle(payout, "waiting")
+        if not isinstance(paid, f.Payout):
+            return self.settle(payout, "no_entry")
+        if paid.movement is not None and paid.movement.currency != paid.currency:
+            return self.settle(payout, "rejected")
+        entry = self.entry(payout, entity)
+        fee = paid.movement.fee if paid.movement is not None else 0
+        sign = 1 if payout.purpose == f.PAID_OUT else -1
+        entry.put("debit", "bank", sign * paid.amount)
+        entry.put("debit", "processing_fees", sign * fee)
+        entry.put("credit", "clearing", sign * (paid.amount + fee))
+        return self.settle(payout, "posted" if self.add(entry) else "no_entry")
 
     def release(self, document: Document) -> None:
         """Every row still standing, dated the last day of its month."""
@@ -322,42 +303,13 @@ class Books:
                 entry = Entry(name, day, entity, issue.currency, f.RELEASED, name)
                 entry.put("debit", "deferred_revenue", amount)
                 entry.put("credit", "revenue", amount)
-                if entry.legs:
-                    self.entries.append(entry)
+                self.add(entry)
 
 
-def take(
-    document: Document,
-    entry: Entry,
-    contra_role: str,
-    *,
-    net: int,
-    tax: int,
-    named: Sequence[tuple[str, int]],
-) -> None:
-    """Take net and tax from a document and book the debit side; nothing changes on rejection."""
-    shares = document.shares(net, named)
-    if document.given_up:
-        raise RejectedError("credit_exceeds_document")
-    for number in sorted(shares):
-        if shares[number]:
-            contra, deferred = document.lines[number].reduce(shares[number], entry.day)
-            entry.put("debit", contra_role, contra)
-            entry.put("debit", "deferred_revenue", deferred)
-    entry.put("debit", "tax_payable", tax)
-    document.tax_left -= tax
-
-
-def service_of(line: f.Line, entity: Entity, issued_at: int) -> Service | None:
-    """The service period of a line, or None when it is revenue at once."""
-    if line.start is None or line.end is None or line.end <= line.start:
-        return None
-    start, end = local_day(line.start, entity.zone), local_day(line.end, entity.zone)
-    issued = local_day(issued_at, entity.zone)
-    if start == end or end <= issued:
-        return None
-    policy = entity.policy(issued)
-    return Service(line.start, line.end, entity.zone, policy.basis, policy.rounding)
+def in_time(fact: f.Fact) -> tuple[int, bool, str]:
+    """Business time, what takes back behind what it takes back, then the fact's identity."""
+    kind = "refund" if fact.purpose == f.REFUNDED else fact.purpose
+    return fact.at, isinstance(fact, TAKES_BACK), f"{kind}:{fact.fact_id}"
 
 
 def booked(entries: Sequence[Entry], today: date) -> list[Entry]:

@@ -6,7 +6,7 @@ How: every body is read in the order it was accepted; each is either classed at 
 stands. Signed integers of minor units are used everywhere: a credit line is negative.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from .payload import (
@@ -21,7 +21,8 @@ from .payload import (
     whole_or,
 )
 
-API_VERSION = "2020-08-27"
+# Two shapes of the API are read: the one before this version, and the one from it on.
+BASIL = "2025-03-31"
 
 IGNORED_PREFIXES = (
     "product.", "price.", "plan.", "coupon.", "payment_method.", "setup_intent.", "quote.",
@@ -32,11 +33,15 @@ MONEY_PREFIXES = ("charge.", "refund.", "payout.", "transfer.", "credit_note.", 
 IGNORED_TYPES = ("invoice.created", "invoice.updated", "invoice.upcoming")
 NO_FACT_TYPES = (
     "customer.created", "customer.updated", "customer.deleted", "invoice.payment_failed",
+    "invoice.overdue",
 )  # fmt: skip
 NO_FACT_PREFIX = "customer.subscription."
 FACT_TYPES = (
     "invoice.finalized", "invoice.paid", "invoice.payment_succeeded", "invoice.voided",
     "invoice.marked_uncollectible", "charge.refunded", "credit_note.created",
+    "credit_note.voided", "charge.succeeded", "charge.refund.updated", "refund.failed",
+    "charge.dispute.created", "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated", "charge.dispute.closed", "payout.paid", "payout.failed",
 )  # fmt: skip
 DEAD_REFUNDS = ("failed", "canceled")
 
@@ -47,6 +52,24 @@ UNCOLLECTIBLE = "invoice_uncollectible"
 CREDITED = "credit_note_issued"
 REFUNDED = "refunded"
 RELEASED = "revenue_released"
+NOTE_VOIDED = "credit_note_voided"
+REFUND_FAILED = "refund_failed"
+CHARGED = "charge_succeeded"
+FEE = "charge_fee"
+OPENED = "dispute_opened"
+WITHDRAWN = "dispute_funds_withdrawn"
+REINSTATED = "dispute_funds_reinstated"
+DISPUTE_CLOSED = "dispute_closed"
+PAID_OUT = "payout_paid"
+PAYOUT_FAILED = "payout_failed"
+RECOVERED = "invoice_recovered"
+
+DISPUTES = {
+    "charge.dispute.created": OPENED,
+    "charge.dispute.funds_withdrawn": WITHDRAWN,
+    "charge.dispute.funds_reinstated": REINSTATED,
+    "charge.dispute.closed": DISPUTE_CLOSED,
+}
 
 
 @dataclass(frozen=True)
@@ -112,6 +135,58 @@ class Refund(Fact):
 
     charge: str
     amount: int
+
+
+@dataclass(frozen=True)
+class NoteVoided(Fact):
+    """A credit note that was taken back."""
+
+    note: str
+
+
+@dataclass(frozen=True)
+class RefundFailed(Fact):
+    """A refund that did not arrive."""
+
+    refund: str
+    charge: str
+
+
+@dataclass(frozen=True)
+class Movement:
+    """A balance transaction: signed amounts in the currency of settlement."""
+
+    amount: int
+    fee: int
+    currency: str
+    at: int
+
+
+@dataclass(frozen=True)
+class Charge(Fact):
+    """Money taken from a card; `application_fee` when it is another account's."""
+
+    amount: int
+    application_fee: int | None
+    movement: Movement | None
+
+
+@dataclass(frozen=True)
+class Dispute(Fact):
+    """A step of a dispute (the purpose says which)."""
+
+    charge: str
+    amount: int
+    status: str
+    movements: tuple[Movement, ...]
+
+
+@dataclass(frozen=True)
+class Payout(Fact):
+    """Money on its way to the bank, or back."""
+
+    amount: int
+    movement: Movement | None
 
 
 @dataclass(frozen=True)
@@ -270,6 +345,103 @@ def refunds_of(charge: Obj, created: int, known: int) -> list[Refund]:
     return [refund(f"{charge_id}@{cumulative}", created, grown)] if grown > 0 else []
 
 
+def movement_of(obj: Obj | str | None) -> Movement | None:
+    """A balance transaction that the payload holds whole."""
+    if not isinstance(obj, dict):
+        return None
+    return Movement(
+        whole(obj, "amount"),
+        whole_or(obj, "fee", 0),
+        text(obj, "currency").upper(),
+        whole_or(obj, "created", 0),
+    )
+
+
+def charge_of(charge: Obj, created: int) -> Charge:
+    """A charge; a platform's destination charge is told by whom it goes to."""
+    transfer = charge.get("transfer_data")
+    elsewhere = charge.get("destination") or (isinstance(transfer, dict) and transfer)
+    return Charge(
+        purpose=CHARGED,
+        fact_id=text(charge, "id"),
+        at=whole_or(charge, "created", created),
+        customer=reference(charge, "customer"),
+        currency=text(charge, "currency").upper(),
+        invoice=reference(charge, "invoice"),
+        amount=whole_or(charge, "amount_captured", whole(charge, "amount")),
+        application_fee=whole_or(charge, "application_fee_amount", 0) if elsewhere else None,
+        movement=movement_of(charge.get("balance_transaction")),
+    )
+
+
+def dispute_of(dispute: Obj, created: int, purpose: str) -> Dispute:
+    """A step of a dispute; funds move when the last of their movements does."""
+    movements = tuple(
+        found
+        for found in (movement_of(one) for one in objects(dispute, "balance_transactions"))
+        if found is not None
+    )
+    at = whole_or(dispute, "created", created) if purpose == OPENED else created
+    if purpose in (WITHDRAWN, REINSTATED):
+        out = purpose == WITHDRAWN
+        movements = tuple(one for one in movements if (one.amount < 0) == out)
+        at = max((one.at for one in movements), default=created)
+    return Dispute(
+        purpose=purpose,
+        fact_id=text(dispute, "id"),
+        at=at,
+        customer=None,
+        currency=text(dispute, "currency").upper(),
+        invoice=None,
+        charge=str(reference(dispute, "charge")),
+        amount=whole(dispute, "amount"),
+        status=text(dispute, "status"),
+        movements=movements,
+    )
+
+
+def payout_of(payout: Obj, created: int, purpose: str) -> Payout:
+    """A payout that arrived, or that failed."""
+    paid = purpose == PAID_OUT
+    return Payout(
+        purpose=purpose,
+        fact_id=text(payout, "id"),
+        at=min(whole_or(payout, "arrival_date", created), created) if paid else created,
+        customer=None,
+        currency=text(payout, "currency").upper(),
+        invoice=None,
+        amount=whole(payout, "amount"),
+        movement=movement_of(payout.get("balance_transaction")),
+    )
+
+
+def note_voided_of(note: Obj, created: int) -> NoteVoided:
+    """A credit note taken back."""
+    return NoteVoided(
+        purpose=NOTE_VOIDED,
+        fact_id=text(note, "id"),
+        at=whole_or(note, "voided_at", created),
+        customer=reference(note, "customer"),
+        currency=text(note, "currency").upper(),
+        invoice=reference(note, "invoice"),
+        note=text(note, "id"),
+    )
+
+
+ONE_FACT: dict[str, Callable[[Obj, int], Fact]] = {
+    "invoice.finalized": issue_of,
+    "invoice.paid": payment_of,
+    "invoice.payment_succeeded": payment_of,
+    "invoice.voided": lambda obj, created: closing_of(obj, created, VOIDED),
+    "invoice.marked_uncollectible": lambda obj, created: closing_of(obj, created, UNCOLLECTIBLE),
+    "credit_note.created": note_of,
+    "credit_note.voided": note_voided_of,
+    "charge.succeeded": charge_of,
+    "payout.paid": lambda obj, created: payout_of(obj, created, PAID_OUT),
+    "payout.failed": lambda obj, created: payout_of(obj, created, PAYOUT_FAILED),
+}
+
+
 def names_customer(event: Obj) -> bool:
     """True when the event's object says whose it is."""
     data = event.get("data")
@@ -285,6 +457,7 @@ class Reader:
         self.facts: dict[tuple[str, str], Fact] = {}
         self.records: list[Record] = []
         self.contents: dict[str, list[Obj]] = {}
+        self.links: dict[str, tuple[str, str | None]] = {}
 
     def read(self, body: bytes) -> None:
         """Take one body."""
@@ -305,16 +478,25 @@ class Reader:
         if kind in IGNORED_TYPES or kind.startswith(IGNORED_PREFIXES):
             return Record("ignored")
         no_fact = kind in NO_FACT_TYPES or kind.startswith(NO_FACT_PREFIX)
-        if kind.startswith(MONEY_PREFIXES) and kind not in FACT_TYPES and not names_customer(event):
-            return Record("waiting")
-        if event.get("api_version") != API_VERSION or not (no_fact or kind in FACT_TYPES):
+        if kind.startswith(MONEY_PREFIXES) and kind not in FACT_TYPES:
+            return Record("unknown" if names_customer(event) else "waiting")
+        if not (no_fact or kind in FACT_TYPES):
             return Record("unknown")
         data = event.get("data")
         obj = data.get("object") if isinstance(data, dict) else None
         if not isinstance(obj, dict):
             raise RejectedError("no_object")
         created = whole(event, "created")
+        self.link(kind, obj)
         return Record("no_entry") if no_fact else self.tell(kind, obj, created)
+
+    def link(self, kind: str, obj: Obj) -> None:
+        """Remember whose charge it is, and of which document."""
+        customer = obj.get("customer")
+        if kind.startswith("charge.") and obj.get("object", "charge") == "charge" and customer:
+            self.links[text(obj, "id")] = (str(customer), reference(obj, "invoice"))
+        elif kind.startswith("invoice.") and obj.get("charge") and customer:
+            self.links[str(reference(obj, "charge"))] = (str(customer), text(obj, "id"))
 
     def tell(self, kind: str, obj: Obj, created: int) -> Record:
         """Compare the facts of one record with those already told."""
@@ -327,7 +509,7 @@ class Reader:
             elif figures(first) != figures(fact):
                 raise RejectedError(f"fact_conflict {fact.purpose} {fact.fact_id}")
         if not fresh:
-            nothing_told = kind == "charge.refunded" and not told and self.known(obj) == 0
+            nothing_told = not told and (kind != "charge.refunded" or self.known(obj) == 0)
             return Record("no_entry" if nothing_told else "duplicate")
         for fact in fresh:
             self.facts[(fact.purpose, fact.fact_id)] = fact
@@ -343,17 +525,29 @@ class Reader:
 
     def facts_in(self, kind: str, obj: Obj, created: int) -> list[Fact]:
         """The facts one handled event tells."""
-        if kind == "invoice.finalized":
-            return [issue_of(obj, created)]
-        if kind in ("invoice.paid", "invoice.payment_succeeded"):
-            return [payment_of(obj, created)]
-        if kind == "invoice.voided":
-            return [closing_of(obj, created, VOIDED)]
-        if kind == "invoice.marked_uncollectible":
-            return [closing_of(obj, created, UNCOLLECTIBLE)]
-        if kind == "credit_note.created":
-            return [note_of(obj, created)]
-        return list(refunds_of(obj, created, self.known(obj)))
+        if kind == "charge.refunded":
+            return list(refunds_of(obj, created, self.known(obj)))
+        if kind in ("charge.refund.updated", "refund.failed"):
+            return self.failed_refund(obj, created)
+        if kind in DISPUTES:
+            return [dispute_of(obj, created, DISPUTES[kind])]
+        return [ONE_FACT[kind](obj, created)]
+
+    def failed_refund(self, refund: Obj, created: int) -> list[Fact]:
+        """A refund that failed or was cancelled; any other news of it tells nothing."""
+        if refund.get("status") not in DEAD_REFUNDS:
+            return []
+        fact = RefundFailed(
+            purpose=REFUND_FAILED,
+            fact_id=text(refund, "id"),
+            at=created,
+            customer=None,
+            currency=text(refund, "currency").upper(),
+            invoice=None,
+            refund=text(refund, "id"),
+            charge=str(reference(refund, "charge")),
+        )
+        return [fact]
 
 
 def figures(fact: Fact) -> Fact:

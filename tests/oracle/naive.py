@@ -34,7 +34,7 @@ def journal(
     company: Company | None = None,
 ) -> list[dict[str, object]]:
     """Every entry booked by the day, by date, document and purpose."""
-    books = Books(read_all(bodies).facts, customers, f"{tenant}/{source}", company or acme())
+    books = Books(read_all(bodies), customers, f"{tenant}/{source}", company or acme())
     entries = booked(books.entries, today)
     entries.sort(key=lambda entry: (entry.day, entry.document, entry.purpose))
     return [
@@ -67,7 +67,7 @@ def recompute(
 ) -> dict[str, object]:
     """Classes, control totals, deferred balances, mismatches and the trial balance."""
     reader = read_all(bodies)
-    books = Books(reader.facts, customers, f"{tenant}/{source}", company or acme())
+    books = Books(reader, customers, f"{tenant}/{source}", company or acme())
     entries = booked(books.entries, today)
     return {
         "events": event_classes(reader.records, books),

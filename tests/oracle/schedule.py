@@ -189,3 +189,17 @@ class LineState:
             self.rows = {row: amount for row, amount in self.rows.items() if row < day}
             self.rows.update(self.service.spread(unreleased - deferred, day))
         return contra, deferred
+
+    def give(self, released: int, unreleased: int, day: date) -> None:
+        """What was taken comes back; its unreleased part is earned over the months left."""
+        self.contra_taken -= released
+        if not unreleased or self.service is None:
+            return
+        rest = self.unreleased(day) + unreleased
+        self.rows = {row: amount for row, amount in self.rows.items() if row < day}
+        if max(self.service.weights()) >= day:
+            again = self.service.spread(rest, day)
+        else:
+            again = {month_end(day): rest}
+        for row, amount in again.items():
+            self.rows[row] = self.rows.get(row, 0) + amount

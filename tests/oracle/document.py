@@ -1,0 +1,212 @@
+"""One issued invoice, and what is left of it as facts reduce it or give it back.
+
+The problem: what a void, a credit note, a refund or a late payment books depends on all that
+happened before. How: the facts of an invoice are applied one by one in the order of their times;
+each returns the legs that it books, and what has to be remembered to take it back exactly.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from fractions import Fraction
+
+from . import facts as f
+from .company import Entity
+from .entry import Entry
+from .payload import RejectedError
+from .schedule import LineState, Service, in_proportion, local_day, round_half_up
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one fact took: (released, unreleased) by line number, and tax."""
+
+    lines: Mapping[int, tuple[int, int]]
+    tax: int
+    entry: Entry
+
+    @property
+    def gross(self) -> int:
+        """All of it."""
+        return self.tax + sum(sum(parts) for parts in self.lines.values())
+
+
+class Document:
+    """An issued invoice and what is left of it."""
+
+    def __init__(self, issue: f.Issue, entity: Entity) -> None:
+        """Everything is left."""
+        self.issue = issue
+        self.counter = "customer_credit" if issue.total < 0 else "receivable"
+        self.tax = sum(sum(line.taxes) for line in issue.lines)
+        self.tax_left = self.tax
+        self.lines = {
+            line.number: LineState(line.net, service_of(line, entity, issue.at))
+            for line in issue.lines
+        }
+        self.numbers = {line.line_id: line.number for line in issue.lines}
+        self.owed = issue.total
+        self.charged: int | None = None
+        self.refunded = 0
+        self.plain_refunded = 0
+        self.plain_refunded_tax = 0
+        self.losses: list[Taken] = []
+        self.taken: dict[str, Taken] = {}
+        self.plain_tax: dict[str, int] = {}
+
+    def left(self) -> int:
+        """What is left, with its tax."""
+        return self.tax_left + sum(state.left() for state in self.lines.values())
+
+    def reducible(self) -> dict[int, int]:
+        """The charge lines that have something left, and how much."""
+        return {
+            number: state.left()
+            for number, state in self.lines.items()
+            if state.net > 0 and state.left() > 0
+        }
+
+    def shares(self, net: int, named: Sequence[tuple[str, int]]) -> dict[int, int]:
+        """The net of a reduction by line number; more than what is left is rejected."""
+        left = self.reducible()
+        if not named:
+            if net < 0 or net > sum(left.values()):
+                raise RejectedError("credit_exceeds_document")
+            return in_proportion(net, left) if net else {}
+        shares: dict[int, int] = {}
+        for line_id, share in named:
+            number = self.numbers.get(line_id, 0)
+            shares[number] = shares.get(number, 0) + share
+        for number, share in shares.items():
+            if share < 0 or share > left.get(number, 0):
+                raise RejectedError("credit_exceeds_document")
+        return shares
+
+    def issued(self, entry: Entry) -> None:
+        """Its issue."""
+        entry.put("debit", self.counter, self.issue.total)
+        for line in self.issue.lines:
+            deferred = self.lines[line.number].service is not None
+            entry.put("credit", "deferred_revenue" if deferred else "revenue", line.net)
+            for tax in line.taxes:
+                entry.put("credit", "tax_payable", tax)
+
+    def take(self, entry: Entry, contra: str, *, shares: Mapping[int, int], tax: int) -> Taken:
+        """Take net by line and tax, and book the debit side."""
+        lines = {}
+        for number in sorted(shares):
+            if shares[number]:
+                lines[number] = self.lines[number].reduce(shares[number], entry.day)
+                entry.put("debit", contra, lines[number][0])
+                entry.put("debit", "deferred_revenue", lines[number][1])
+        entry.put("debit", "tax_payable", tax)
+        self.tax_left -= tax
+        return Taken(lines, tax, entry)
+
+    def give(self, taken: Taken, day: date) -> None:
+        """What was taken comes back: released parts at once, the others to the schedule."""
+        for number, (released, unreleased) in taken.lines.items():
+            self.lines[number].give(released, unreleased, day)
+        self.tax_left += taken.tax
+
+    def close(self, fact: f.Closing, entry: Entry) -> int:
+        """A void or a loss of what is owed; the gross that it cleared."""
+        left = self.left()
+        if self.owed <= 0:
+            return 0
+        contra = "voids_contra" if fact.purpose == f.VOIDED else "bad_debt"
+        lost_tax = "tax_payable" if fact.purpose == f.VOIDED else contra
+        if self.owed >= left:
+            lines = {number: state.cancel(entry.day) for number, state in self.lines.items()}
+            tax = self.tax_left
+        else:
+            tax = round_half_up(Fraction(self.tax_left * self.owed, left))
+            shares = in_proportion(self.owed - tax, self.reducible())
+            lines = {
+                number: self.lines[number].reduce(share, entry.day)
+                for number, share in shares.items()
+            }
+        for released, unreleased in lines.values():
+            entry.put("debit", "deferred_revenue", unreleased)
+            entry.put("debit", contra, released)
+        taken = Taken(lines, tax, entry)
+        entry.put("debit", lost_tax, tax)
+        entry.put("credit", self.counter, taken.gross)
+        self.tax_left -= tax
+        self.owed -= taken.gross
+        if fact.purpose == f.UNCOLLECTIBLE:
+            self.losses.append(taken)
+        return taken.gross
+
+    def recover(self, paid: int, day: date) -> list[Entry]:
+        """A payment after a loss takes the loss back first (losses paid in part: not here)."""
+        found = []
+        while self.losses and paid >= self.losses[0].gross:
+            loss = self.losses.pop(0)
+            self.give(loss, day)
+            self.owed += loss.gross
+            paid -= loss.gross
+            found.append(loss.entry.inverse(day, f.RECOVERED))
+        return found
+
+    def credit(self, note: f.Note, entry: Entry) -> None:
+        """A credit note that is settled by no refund."""
+        if not 0 <= note.tax <= max(self.tax_left, 0):
+            raise RejectedError("credit_exceeds_document")
+        shares = self.shares(note.total - note.tax, note.shares)
+        taken = self.take(entry, "credit_notes_contra", shares=shares, tax=note.tax)
+        entry.put("credit", "receivable" if note.before_payment else "customer_credit", note.total)
+        self.taken[note.fact_id] = taken
+        if note.before_payment:
+            self.owed -= note.total
+
+    def refund(self, refund: f.Refund, note: f.Note | None, entry: Entry) -> None:
+        """A refund, with the split of its credit note when it has one."""
+        if self.charged is not None and self.refunded + refund.amount > self.charged:
+            raise RejectedError("refund_exceeds_payment")
+        if note is not None:
+            tax = round_half_up(Fraction(note.tax * refund.amount, note.total or 1))
+            named = note.shares if refund.amount == note.total else ()
+            shares = self.shares(refund.amount - tax, named)
+            taken = self.take(entry, "credit_notes_contra", shares=shares, tax=tax)
+        elif self.issue.total > 0:
+            cumulative = self.plain_refunded + refund.amount
+            tax = round_half_up(Fraction(self.tax * cumulative, self.issue.total))
+            tax -= self.plain_refunded_tax
+            shares = self.shares(refund.amount - tax, ())
+            taken = self.take(entry, "refunds_contra", shares=shares, tax=tax)
+            self.plain_refunded += refund.amount
+            self.plain_refunded_tax += tax
+            self.plain_tax[refund.fact_id] = tax
+        else:
+            raise RejectedError("credit_exceeds_document")
+        self.refunded += refund.amount
+        self.taken[refund.fact_id] = taken
+        entry.put("credit", "clearing", refund.amount)
+
+    def take_back(self, name: str, purpose: str, day: date) -> Entry | None:
+        """The exact inverse of a credit note or a refund; nothing when that booked nothing."""
+        taken = self.taken.pop(name, None)
+        if taken is None:
+            return None
+        self.give(taken, day)
+        if any(leg.role == "receivable" for leg in taken.entry.legs):
+            self.owed += taken.gross
+        if purpose == f.REFUND_FAILED:
+            self.refunded -= taken.gross
+            if name in self.plain_tax:
+                self.plain_refunded -= taken.gross
+                self.plain_refunded_tax -= self.plain_tax.pop(name)
+        return taken.entry.inverse(day, purpose)
+
+
+def service_of(line: f.Line, entity: Entity, issued_at: int) -> Service | None:
+    """The service period of a line, or None when it is revenue at once."""
+    if line.start is None or line.end is None or line.end <= line.start:
+        return None
+    start, end = local_day(line.start, entity.zone), local_day(line.end, entity.zone)
+    issued = local_day(issued_at, entity.zone)
+    if start == end or end <= issued:
+        return None
+    policy = entity.policy(issued)
+    return Service(line.start, line.end, entity.zone, policy.basis, policy.rounding)
