@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from streamsync.simulator import payload
-from streamsync.simulator.catalogue import Plan, neighbour
+from streamsync.simulator import payload, processor
+from streamsync.simulator.catalogue import UNITED_STATES, Plan, neighbour
 from streamsync.simulator.payload import Object
 from streamsync.simulator.scenario import Cast, account_random
 
@@ -120,6 +120,8 @@ class Life:
             intent = {"id": f"pi_{document['id'][3:]}", "object": "payment_intent"}
             intent |= {"amount": due, "customer": self.member.customer, "status": "succeeded"}
             self.tell(at, "payment_intent.succeeded", intent)
+            charge = payload.charge(paid, [], at)
+            self.tell(at, "charge.succeeded", processor.taken(charge, at))
         self.tell(at, "invoice.paid", paid)
         if not out_of_band:
             self.tell(at, "invoice.payment_succeeded", paid)
@@ -230,10 +232,19 @@ def _one_off(life: Life, first: Object) -> None:
 
 
 def _disputed(life: Life, first: Object) -> None:
+    """Opened and withdrawn; lost in the United States, won and given back elsewhere."""
     at = life.anchor + 15 * DAY_S
-    dispute = {"id": life.identity("dp"), "object": "dispute", "charge": first["charge"]}
-    figures = {"amount": first["amount_paid"], "currency": first["currency"], "created": at}
-    life.tell(at, "charge.dispute.created", dispute | figures)
+    opened = processor.dispute(life.identity("dp"), first, at)
+    life.tell(at, "charge.dispute.created", opened)
+    taken = processor.withdrawn(opened, at + 60)
+    life.tell(at + 60, "charge.dispute.funds_withdrawn", taken)
+    end = at + 18 * DAY_S
+    if life.member.country == UNITED_STATES:
+        life.tell(end, "charge.dispute.closed", taken | {"status": "lost"})
+        return
+    back = processor.reinstated(taken, end)
+    life.tell(end, "charge.dispute.funds_reinstated", back | {"status": "won"})
+    life.tell(end + 1, "charge.dispute.closed", back | {"status": "won"})
 
 
 def _total_wrong(life: Life, first: Object) -> None:

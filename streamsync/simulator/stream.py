@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from streamsync.simulator import payload
+from streamsync.simulator import payload, processor
 from streamsync.simulator.catalogue import PLANS
 from streamsync.simulator.life import DAY_S, Told, live
 from streamsync.simulator.scenario import cast
@@ -80,6 +80,9 @@ def simulate(
     first = start_second(start)
     told = [event for member in cast(seed, accounts) for event in live(member, first, seed, days)]
     told.extend(_noise(first, days))
+    told.sort(key=lambda event: event.at)
+    moves = [(event.at, event.kind, event.body) for event in told]
+    told.extend(Told(*payout) for payout in processor.payouts(moves, first, days))
     told.sort(key=lambda event: event.at)
     bodies = [_body(event, f"evt_{seed}x{number:06d}") for number, event in enumerate(told)]
     rng = random.Random(f"{seed}/deliveries")  # noqa: S311 - repeatable, not secret

@@ -89,6 +89,19 @@ def event_classes(records: Sequence[Record], books: Books) -> dict[str, int]:
     return counts
 
 
+# The table "Control figures" of docs/accounting.md, for purposes whose figure is one movement of
+# the processor's; the document has no figure of its own beside it.
+CONTROL = {
+    f.CHARGED: ("debit", "clearing"),
+    f.FEE: ("credit", "clearing"),
+    f.WITHDRAWN: ("credit", "clearing"),
+    f.REINSTATED: ("debit", "clearing"),
+    f.DISPUTE_CLOSED: ("credit", "disputes_receivable"),
+    f.PAID_OUT: ("debit", "bank"),
+    f.PAYOUT_FAILED: ("credit", "bank"),
+}
+
+
 def command_amount(entry: Entry) -> int:
     """The movement of the role that stands for the billing document."""
     if entry.purpose == f.ISSUED:
@@ -99,6 +112,9 @@ def command_amount(entry: Entry) -> int:
         return entry.moved("credit", ["clearing"])
     if entry.purpose == f.RELEASED:
         return entry.moved("debit", ["deferred_revenue"])
+    if entry.purpose in CONTROL:
+        side, role = CONTROL[entry.purpose]
+        return entry.moved(side, [role])
     return entry.moved("credit", ["receivable", "customer_credit"])
 
 
@@ -141,7 +157,7 @@ def totals(
         group = (entry.entity, period_of(entry.day), entry.currency, entry.purpose)
         add(commands, group, command_amount(entry))
         add(debits, group, debit_amount(entry))
-        if entry.purpose == f.RELEASED:
+        if entry.purpose == f.RELEASED or entry.purpose in CONTROL:
             add(billing, group, command_amount(entry))
     for fault in manifest:
         currency = str(fault["currency"]).upper()

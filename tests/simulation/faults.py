@@ -15,7 +15,7 @@ from streamsync.engine.commit import Aborted, CommitError, CommitStep, Fenced, U
 from streamsync.engine.driver import Driver, DriverCrashed
 from tests.simulation.options import Options
 
-LANES = ("webhooks", "customers", "control", "confirmations", "ledger", "probe")
+LANES = ("webhooks", "customers", "control", "confirmations", "resolve", "ledger", "probe")
 CRASH_POINTS = tuple((step, lane) for step in CommitStep for lane in LANES)
 # An error of the broker is met up to the commit, and not settled means: perhaps committed.
 _ERRORS: tuple[tuple[type[CommitError], CommitStep], ...] = (
