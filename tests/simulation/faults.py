@@ -55,7 +55,7 @@ class Faults:
         options = self._options
         found = []
         for number in range(options.crashes):
-            at = (options.seed * 7 + number * 13) % len(CRASH_POINTS)
+            at = (options.seed * 11 + number * 13) % len(CRASH_POINTS)
             step, lane = CRASH_POINTS[at]
             found.append(_Fault("crash", step, lane))
         for _ in range(options.commit_errors):
