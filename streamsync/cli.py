@@ -11,7 +11,13 @@ import typer
 
 def main() -> None:
     """Entry point of the console script."""
-    build()()
+    from streamsync.brokers import BrokersMisconfigured  # noqa: PLC0415
+
+    try:
+        build()()
+    except BrokersMisconfigured as error:
+        typer.echo(str(error), err=True)
+        raise SystemExit(2) from None
 
 
 def build() -> typer.Typer:
