@@ -93,7 +93,7 @@ def test_agents_tables_routes_timers_commands_and_sensors_work_beside_lanes_and_
         producer = Producer({"bootstrap.servers": broker})
         for account in accounts:
             partition = account_partition(account.encode(), run.partitions)
-            producer.produce(asks, b"?", account.encode(), partition=partition)
+            producer.produce(asks, b"1", account.encode(), partition=partition)
             producer.produce(f"{run.prefix}.stock", b"1", account.encode(), partition=partition)
         assert producer.flush(30) == 0
         wait_until(
