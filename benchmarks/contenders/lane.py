@@ -58,7 +58,7 @@ def _active(app: LaneApp) -> int:
 
 def _warm(app: LaneApp) -> int:
     followed = list(app.lanes.standbys.followed.values())
-    return sum(1 for one in followed if one.position is not None and one.lag == 0)
+    return sum(1 for one in followed if one.lag == 0)
 
 
 def main() -> None:

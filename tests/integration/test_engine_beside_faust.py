@@ -90,7 +90,7 @@ def test_agents_tables_routes_timers_commands_and_sensors_work_beside_lanes_and_
             lambda: sum(page(w, "/seen").get("rows", 0) for w in workers) == len(accounts),
             READY_S, lambda: str([page(w, "/seen") for w in workers]),
         )  # fmt: skip
-        producer = Producer({"bootstrap.servers": broker})
+        producer = Producer({"bootstrap.servers": broker, "log_level": 0})
         for account in accounts:
             partition = account_partition(account.encode(), run.partitions)
             producer.produce(asks, b"1", account.encode(), partition=partition)
@@ -107,7 +107,7 @@ def test_agents_tables_routes_timers_commands_and_sensors_work_beside_lanes_and_
             assert "lane 'ledger' are written by its step alone" in seen["refused"]
             assert seen["timer"] > 0
             assert seen["messages"] > 0
-            assert worker.get("/faust-metrics")[0] == 200
+            assert "messages_received" in worker.text("/faust-metrics")
             assert "streamsync_lane_records_total" in worker.text("/metrics")
         stock = f"{run.prefix}.stock-counts"
         wait_until(lambda: len(run.read(stock)) >= len(accounts), READY_S, lambda: "no counts")
