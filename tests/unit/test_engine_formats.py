@@ -5,16 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import msgspec
 import pytest
 
+import topology
+from streamsync.contracts import Contracts
 from streamsync.engine.formats import FormatError, LaneFormat, RowFormat, fit, formats_of, layout
 from streamsync.engine.lane import LaneSpec, Output, TopicSpec, Topology
 from streamsync.engine.partitioner import account_partition
 from streamsync.engine.rows import RowType, rows_of
-from topology import rows
+from topology import build, rows
 
 
 class Balance(msgspec.Struct, frozen=True, array_like=True):
@@ -105,6 +109,14 @@ def test_layouts_are_the_same_in_every_process() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert told == [layout(row.cls) for row in rows_of(rows)]
+
+
+def test_every_row_type_of_the_topology_is_declared_by_the_lane_that_keeps_it() -> None:
+    """One that is left out would be read wrongly by another release, without a sound."""
+    topology_ = build(Contracts.in_memory(), tenant="acme", partitions=4, app_id="app")
+    declared = {row.tag for lane in topology_.lanes for row in lane.rows}
+    modules = [import_module(f"topology.{found.name}") for found in iter_modules(topology.__path__)]
+    assert declared == {row.tag for row in rows_of(*modules)}
 
 
 def test_a_record_is_read_back_as_it_was_written() -> None:
