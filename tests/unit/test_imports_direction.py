@@ -51,6 +51,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
                            "streamsync.contracts", "streamsync.sources", "topology.topics"),
     "streamsync.erp": ("streamsync.brokers", "streamsync.config", "streamsync.core",
                        "streamsync.contracts", "topology.topics"),
+    "streamsync.refetch": ("streamsync.brokers", "streamsync.config", "streamsync.core",
+                           "streamsync.contracts", "streamsync.sources", "topology.topics"),
     "streamsync.governance.broker": ("streamsync.governance", "streamsync.core",
                                      "streamsync.brokers",
                                      "streamsync.contracts", "streamsync.engine",
