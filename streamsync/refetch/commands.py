@@ -70,7 +70,7 @@ def refetch(
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda number, _frame: ended.append(number))
     report = run(
-        bootstrap_servers=bootstrap_servers or settings.bootstrap_servers,
+        brokers=settings.brokers(bootstrap_servers),
         registry_url=schema_registry_url or settings.schema_registry_url,
         api=api,
         ingress_url=url or f"http://{settings.host}:{settings.ingress_port}",

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import aiohttp
 from confluent_kafka import Consumer, KafkaError, Message
 
+from streamsync.brokers import Brokers
 from streamsync.contracts import ContractError, Contracts, SchemaRegistry
 from streamsync.core.records import RawWebhook
 from streamsync.refetch.api import FetchFailed, StripeApi
@@ -64,7 +65,7 @@ def complete_one(
 
 def run(
     *,
-    bootstrap_servers: str,
+    brokers: Brokers,
     registry_url: str,
     api: StripeApi,
     ingress_url: str,
@@ -79,7 +80,7 @@ def run(
     report = Report()
     consumer = Consumer(
         {
-            "bootstrap.servers": bootstrap_servers,
+            **brokers.librdkafka(),
             "group.id": GROUP,
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,

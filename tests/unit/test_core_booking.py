@@ -62,8 +62,9 @@ def taken_back(kind: str, told: Fact, day: str) -> Fact:
 
 def reasons(books: Books) -> dict[str, str]:
     """Why each fact without an entry has none."""
-    stopped = (*books.waiting, *books.refused, *books.no_entry)
-    return {one.fact_id: one.reason for one in stopped}
+    told = {one.fact_id: one.reason for one in books.waiting}
+    told |= {one.fact_id: one.reason for one in books.refused}
+    return told | {one.fact_id: one.reason for one in books.no_entry}
 
 
 def movement(amount: int, fee: int, currency: str = "USD") -> BalanceTransaction:
