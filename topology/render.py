@@ -33,11 +33,17 @@ BEANCOUNT_ROOTS = {
     "deferred_revenue": "Liabilities",
     "tax_payable": "Liabilities",
     "unapplied_cash": "Liabilities",
+    "application_fee_revenue": "Income",
+    "breakage_revenue": "Income",
     "credit_notes_contra": "Income",
+    "fx_gain_loss": "Income",
+    "fx_unrealised": "Income",
     "refunds_contra": "Income",
     "revenue": "Income",
     "voids_contra": "Income",
     "bad_debt": "Expenses",
+    "dispute_fees": "Expenses",
+    "dispute_losses": "Expenses",
     "processing_fees": "Expenses",
 }
 

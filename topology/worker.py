@@ -28,13 +28,11 @@ def create_app(settings: Settings) -> LaneApp:
     )
     app = build_app(
         topology,
-        bootstrap_servers=settings.brokers(),
+        bootstrap_servers=settings.bootstrap_servers,
         data_dir=settings.data_dir,
         web_host=settings.host,
         web_port=settings.worker_web_port,
         public_url=settings.public_url,
-        standby_replicas=settings.standby_replicas,
-        drain_timeout_s=settings.drain_seconds,
         clock=_clock(contracts, settings) if settings.clock == "system" else None,
     )
     web.add_views(app)

@@ -209,7 +209,7 @@ async def _end(
 ) -> None:
     # librdkafka adds a partition to a transaction only with a record for it, aiokafka without.
     producer = AIOKafkaProducer(
-        **cluster.brokers.aiokafka(),
+        bootstrap_servers=cluster.bootstrap_servers,
         transactional_id=transactional_id,
         transaction_timeout_ms=_END_TIMEOUT_MS,
     )

@@ -20,7 +20,6 @@ from pathlib import Path
 
 from aiohttp import web
 
-from streamsync.brokers import Brokers
 from streamsync.contracts import Contracts
 from streamsync.erp.budget import Budget
 from streamsync.erp.intake import Intake, Source
@@ -48,7 +47,7 @@ class Adapter:
     erp: str
     entities: tuple[str, ...]
     data_dir: Path
-    brokers: Brokers
+    bootstrap_servers: str
     host: str
     port: int
     budget: Budget
@@ -94,7 +93,7 @@ def _only_one(path: Path) -> Iterator[None]:
 def _assemble(
     options: Adapter, client: ErpClient, contracts: Contracts, outbox: Outbox
 ) -> _Process:
-    servers = options.brokers.librdkafka()
+    servers = {"bootstrap.servers": options.bootstrap_servers}
     metrics = AdapterMetrics(options.erp)
     publisher = Publisher(servers, outbox, metrics.delivered)
     parts = LaneParts(

@@ -25,7 +25,6 @@ from confluent_kafka import TopicPartition as Seat
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from streamsync.brokers import Brokers
 from streamsync.contracts import ContractError, Contracts
 from streamsync.core.records import Customer, ReferenceData, Tick
 from streamsync.engine.lane import TopicSpec
@@ -57,7 +56,7 @@ class Broker:
 
     def __init__(
         self,
-        brokers: Brokers,
+        bootstrap_servers: str,
         contracts: Contracts,
         control: TopicSpec,
         customers: TopicSpec,
@@ -65,10 +64,10 @@ class Broker:
         patience_s: int = 30,
     ) -> None:
         self._patience_s = patience_s
-        self._bootstrap = str(brokers)
+        self._bootstrap = bootstrap_servers
         # The library would write a line for each of its many attempts; the outcome is one sentence.
         self._client: dict[str, str | int | float | bool] = {
-            **brokers.librdkafka(),
+            "bootstrap.servers": bootstrap_servers,
             "log_level": 0,
         }
         self._contracts = contracts

@@ -16,8 +16,6 @@ from collections.abc import Mapping
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from streamsync.brokers import Brokers
-
 logger = logging.getLogger(__name__)
 
 _POLL_S = 0.05
@@ -35,9 +33,9 @@ class NotStored(Exception):
 class Publisher:
     """An asyncio face of a confluent-kafka producer. Create it inside the running loop."""
 
-    def __init__(self, brokers: Brokers, probe_topic: str, *, timeout_ms: int) -> None:
+    def __init__(self, bootstrap_servers: str, probe_topic: str, *, timeout_ms: int) -> None:
         self._config: Mapping[str, str | int | bool] = {
-            **brokers.librdkafka(),
+            "bootstrap.servers": bootstrap_servers,
             "enable.idempotence": True,
             "acks": "all",
             "linger.ms": 5,

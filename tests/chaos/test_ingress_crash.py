@@ -13,7 +13,6 @@ from pathlib import Path
 import aiohttp
 from aiohttp.test_utils import TestServer
 
-from streamsync.brokers import Brokers
 from streamsync.contracts.codec import Contracts
 from streamsync.contracts.registry import SchemaRegistry
 from streamsync.embedded.platform import EmbeddedPlatform
@@ -71,7 +70,7 @@ async def test_a_broker_away_for_thirty_seconds_gets_503_and_loses_nothing(tmp_p
     await asyncio.to_thread(platform.start)
     try:
         storage = Storage(
-            Brokers(platform.bootstrap_servers), lambda: contracts, partitions=4, timeout_ms=3000
+            platform.bootstrap_servers, lambda: contracts, partitions=4, timeout_ms=3000
         )
         await storage.prepare()
         ingress = Ingress("acme", {"stripe": SOURCE}, storage.store, lambda: storage.ready)

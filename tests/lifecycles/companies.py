@@ -8,19 +8,56 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date, timedelta
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
+
+from ruamel.yaml import YAML
 
 from streamsync.core.company import Company
 from streamsync.governance import load_company
 from tests.company_folder import ACME, ROOT
 from tests.oracle import company as oracle
+from tests.oracle.currency import Rate, Rates
 
 BASES = ("day", "even_month", "even_month_prorated", "millisecond")
 ROUNDINGS = ("last_absorbs", "largest_remainder", "cumulative_round")
-PROFILES = tuple(f"{basis}_{rounding}" for basis, rounding in product(BASES, ROUNDINGS))
+STARTS = ("document_date", "later_of_both", "month_start", "next_month_start", "mid_month")
+TREATMENTS = ("prospective", "retrospective", "point_in_time")
+Words = Mapping[str, Mapping[str, object]]
+"""What a profile says beside what it extends."""
+
+
+def _profiles() -> dict[str, Words]:
+    """Every basis with every rounding; every start, release and treatment of credits."""
+    found: dict[str, Words] = {"stripe": {}}
+    for basis, rounding in product(BASES, ROUNDINGS):
+        found[f"{basis}_{rounding}"] = {"schedule": {"basis": basis, "rounding": rounding}}
+    if not (ROOT / "profiles" / "payment_triggered.yaml").exists():
+        return found
+    for place, start in enumerate(STARTS):
+        words = {"start": start, "basis": BASES[place % 4], "rounding": ROUNDINGS[place % 3]}
+        found[f"from_{start}"] = {"schedule": words}
+    for place, treatment in enumerate(TREATMENTS):
+        choices = {"credit_note": treatment, "refund": TREATMENTS[(place + 1) % 3]}
+        found[treatment] = {"choices": choices, "schedule": {"basis": BASES[place]}}
+        daily = {"first_release": "daily", "rounding": ROUNDINGS[place]}
+        found[f"daily_{place}"] = {"schedule": daily}
+        ends = {"first_release": "month_end", "basis": BASES[place], "rounding": ROUNDINGS[place]}
+        found[f"month_end_{place}"] = {"schedule": ends, "choices": {"refund": treatment}}
+        later = {"first_release": "one_month_after_start", "rounding": ROUNDINGS[place]}
+        later |= {"start": ("document_date", "service_start", "month_start")[place]}
+        found[f"a_month_after_{place}"] = {"schedule": later | {"immediate_up_to_days": place * 16}}
+    return found
+
+
+PROFILES = tuple(_profiles())
 CHANGE = "2026-02-01"
+FIRST_RATE = date(2025, 12, 25)
+RATES = 16
 
 
 @lru_cache(maxsize=1)
@@ -29,12 +66,14 @@ def _folder() -> Path:
     folder = Path(_temporary().name) / "company"
     shutil.copytree(ACME, folder)
     (folder / "profiles").mkdir(exist_ok=True)
-    text = (ROOT / "profiles" / "stripe.yaml").read_text(encoding="utf-8")
-    for basis, rounding in product(BASES, ROUNDINGS):
-        own = text.replace("profile: stripe", f"profile: {basis}_{rounding}")
-        own = own.replace("basis: day", f"basis: {basis}")
-        own = own.replace("rounding: last_absorbs", f"rounding: {rounding}")
-        (folder / "profiles" / f"{basis}_{rounding}.yaml").write_text(own, encoding="utf-8")
+    stripe = YAML(typ="safe").load(ROOT / "profiles" / "stripe.yaml")
+    for name, words in _profiles().items():
+        told = stripe | {"profile": name}
+        for part, said in words.items():
+            told[part] = dict(stripe[part]) | dict(said)
+        if name != "stripe":
+            with (folder / "profiles" / f"{name}.yaml").open("w", encoding="utf-8") as file:
+                YAML(typ="safe").dump(told, file)
     return folder
 
 
@@ -46,9 +85,15 @@ def _temporary() -> tempfile.TemporaryDirectory[str]:
 @lru_cache(maxsize=len(PROFILES))
 def company(number: int) -> tuple[Company, oracle.Company]:
     """The same company for the program and for the oracle; 0 is the example as it is."""
-    if number == 0:
-        return load_company(ACME), oracle.acme()
     folder = _folder()
+    # A rate holds long enough for one every fifteen days.
+    text = (ACME / "currency.yaml").read_text(encoding="utf-8")
+    text = text.replace("rate_age_days_max: 7", "rate_age_days_max: 20")
+    text = text.replace("revaluation: next_period", "revaluation: never")
+    (folder / "currency.yaml").write_text(text, encoding="utf-8")
+    if number == 0:
+        shutil.copy(ACME / "policies.yaml", folder)
+        return load_company(folder), replace(oracle.read(folder), rates=rates())
     rows = ["policies:"]
     for place, entity in enumerate(sorted(oracle.acme().entities)):
         first = PROFILES[(number + 5 * place) % len(PROFILES)]
@@ -58,4 +103,24 @@ def company(number: int) -> tuple[Company, oracle.Company]:
         )
         rows.append(f"  - {{entity: {entity}, profile: {then}, from: {CHANGE}}}")
     (folder / "policies.yaml").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return load_company(folder), oracle.read(folder)
+    return load_company(folder), replace(oracle.read(folder), rates=rates())
+
+
+@lru_cache(maxsize=1)
+def rates() -> Rates:
+    """A spot rate every fifteenth day and a closing rate every month end, each another number."""
+    found = []
+    for place, (base, quote, start) in enumerate(
+        (("EUR", "USD", 11_731), ("USD", "JPY", 1_493_300))
+    ):
+        for step in range(RATES):
+            # Up and down, and never the same twice.
+            number = start + (step * 37 % 101 - 50) * 7 + step + place
+            day = FIRST_RATE + timedelta(days=15 * step)
+            found.append(Rate("spot", base, quote, day, f"{number // 10_000}.{number % 10_000:04}"))
+            month = FIRST_RATE.month + step // 2
+            end = date(FIRST_RATE.year + month // 12, month % 12 + 1, 1) - timedelta(days=1)
+            if step % 2 == 0:
+                text = f"{number // 10_000}.{number % 10_000:04}5"
+                found.append(Rate("closing", base, quote, end, text))
+    return Rates(tuple(found))

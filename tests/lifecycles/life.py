@@ -26,7 +26,10 @@ class Market:
 
 US = Market("US", "usd", (0, 8))
 JP = Market("JP", "jpy", (0, 10))
+US_IN_EUR = Market("US", "eur", (0, 19))
+JP_IN_USD = Market("JP", "usd", (0, 10))
 MARKETS = (US, JP)
+ALL_MARKETS = (*MARKETS, US_IN_EUR, JP_IN_USD)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from datetime import date
 
 from . import facts as f
 from .company import Company
+from .currency import Valuation
 from .document import Document
 from .entry import Entry, Leg
 from .payload import RejectedError
@@ -101,9 +102,37 @@ class Books:
             return None
         return self.company.entity_of(customer, fact.currency)
 
-    def functional(self, entity: str) -> str:
-        """The currency that an entity keeps its books in."""
-        return self.company.entities[entity].currency
+    def values(self, entity: str, currency: str) -> bool:
+        """Whether an entity's books can hold a currency."""
+        found = self.company.entities[entity]
+        return currency == found.currency or found.currency_rules is not None
+
+    def valued(self, today: date) -> list[Entry]:
+        """What is booked by a day, with its worth in the currency of its entity."""
+        documents: dict[tuple[str, str, str], list[Entry]] = {}
+        for entry in booked(self.entries, today):
+            key = (entry.entity, entry.invoice, entry.currency)
+            documents.setdefault(key, []).append(entry)
+        made: list[Entry] = []
+        for (name, _, currency), entries in documents.items():
+            entity = self.company.entities[name]
+            rules = entity.currency_rules
+            if currency == entity.currency or rules is None:
+                made += [own_currency(entry) for entry in entries]
+            else:
+                rates = self.company.rates
+                found = Valuation(rules, entity.currency, currency, rates, today).run(entries)
+                self.without_rate(entries, found)
+                made += found
+        return made
+
+    def without_rate(self, entries: Sequence[Entry], valued: Sequence[Entry]) -> None:
+        """The facts of entries that no rate values wait."""
+        kept = {(entry.purpose, entry.document) for entry in valued}
+        for entry in entries:
+            told = f.CHARGED if entry.purpose == f.FEE else entry.purpose
+            if (entry.purpose, entry.document) not in kept and (told, entry.document) in self.told:
+                self.outcomes[told, entry.document] = "waiting"
 
     def day(self, fact: f.Fact, entity: str) -> date:
         """The accounting date of a fact."""
@@ -152,7 +181,7 @@ class Books:
             anyone = min(self.company.entities)
             return Document(issue, self.company.entities[self.entity_of(issue) or anyone])
         entity = self.entity_of(issue)
-        if entity is None or self.functional(entity) != issue.currency:
+        if entity is None or not self.values(entity, issue.currency):
             self.wait(issue, entity, issue.total)
             return None
         document = Document(issue, self.company.entities[entity])
@@ -169,7 +198,7 @@ class Books:
         if not payment.charged and not payment.from_balance:
             return self.settle(payment, "no_entry")
         entity = self.entity_of(payment)
-        if entity is None or self.functional(entity) != payment.currency:
+        if entity is None or not self.values(entity, payment.currency):
             return self.wait(payment, entity, paid)
         entry = self.entry(payment, entity)
         if document:
@@ -192,7 +221,7 @@ class Books:
         if isinstance(fact, f.Note) and (fact.refund or not fact.total):
             return self.settle(fact, "no_entry")
         entity = self.entity_of(fact)
-        if entity is None or self.functional(entity) != fact.currency:
+        if entity is None or not self.values(entity, fact.currency):
             return self.wait(fact, entity, billed)
         entry = self.entry(fact, entity)
         if isinstance(fact, f.Refund) and fact.invoice is None:
@@ -304,6 +333,11 @@ class Books:
                 entry.put("debit", "deferred_revenue", amount)
                 entry.put("credit", "revenue", amount)
                 self.add(entry)
+
+
+def own_currency(entry: Entry) -> Entry:
+    """An entry in the entity's own currency: every line is worth its amount."""
+    return replace(entry, legs=[replace(leg, functional=leg.amount) for leg in entry.legs])
 
 
 def in_time(fact: f.Fact) -> tuple[int, bool, str]:

@@ -14,6 +14,9 @@ from zoneinfo import ZoneInfo
 
 from ruamel.yaml import YAML
 
+from .currency import Rate, Rates
+from .schedule import Way
+
 ROOT = Path(__file__).resolve().parents[2]
 ACME = ROOT / "examples" / "acme"
 
@@ -27,14 +30,38 @@ class Policy:
     profile: Mapping[str, Any]
 
     @property
-    def basis(self) -> str:
-        """How a line's net is spread over months."""
-        return str(self.profile["schedule"]["basis"])
+    def way(self) -> Way:
+        """How lines are released."""
+        told = self.profile["schedule"]
+        return Way(
+            str(told["basis"]),
+            str(told["rounding"]),
+            str(told.get("start", "service_start")),
+            str(told.get("first_release", "service_time")),
+        )
 
     @property
-    def rounding(self) -> str:
-        """Who gets the units that do not divide."""
-        return str(self.profile["schedule"]["rounding"])
+    def immediate_up_to_days(self) -> int:
+        """A line with at most so many days of service is revenue at once."""
+        return int(self.profile["schedule"].get("immediate_up_to_days", 0))
+
+    def role(self, journal: str, amount: str, fallback: str) -> str:
+        """The role that a journal debits with one of its amounts."""
+        for line in self.profile.get("journals", {}).get(journal, ()):
+            if line["amount"] == amount and "debit" in line:
+                return str(line["debit"])
+        return fallback
+
+    def treatment(self, kind: str, reason: str | None = None) -> str:
+        """How a credit note or a refund divides between revenue and what is deferred."""
+        by_reason = self.profile.get("credit_note_by_reason", {})
+        if kind == "credit_note" and reason in by_reason:
+            return str(by_reason[reason])
+        return self.choice(kind, "proportional")
+
+    def choice(self, name: str, default: str) -> str:
+        """What the policy chose."""
+        return str(self.profile.get("choices", {}).get(name, default))
 
 
 @dataclass(frozen=True)
@@ -45,6 +72,7 @@ class Entity:
     currency: str
     zone: ZoneInfo
     policies: tuple[Policy, ...]
+    currency_rules: Mapping[str, Any] | None = None
 
     def policy(self, day: date) -> Policy:
         """The one in force."""
@@ -57,6 +85,7 @@ class Company:
 
     entities: Mapping[str, Entity]
     rules: tuple[Mapping[str, Any], ...]
+    rates: Rates = Rates()
 
     def entity_of(self, customer: Mapping[str, object], currency: str) -> str | None:
         """The first rule whose conditions all hold decides."""
@@ -76,11 +105,11 @@ def read(folder: Path) -> Company:
     """The company of a folder; profiles are looked for in it first."""
     policies: dict[str, list[Policy]] = {}
     for row in _yaml(folder / "policies.yaml")["policies"]:
-        own = folder / "profiles" / f"{row['profile']}.yaml"
-        path = own if own.exists() else ROOT / "profiles" / f"{row['profile']}.yaml"
-        policies.setdefault(row["entity"], []).append(
-            Policy(row["from"], str(row["profile"]), _yaml(path))
-        )
+        found = Policy(row["from"], str(row["profile"]), _profile(folder, str(row["profile"])))
+        policies.setdefault(row["entity"], []).append(found)
+    path = folder / "currency.yaml"
+    rows = _yaml(path)["currency"] if path.exists() else []
+    valued = {row["entity"]: row for row in rows}
     return Company(
         entities={
             row["id"]: Entity(
@@ -88,10 +117,12 @@ def read(folder: Path) -> Company:
                 row["functional_currency"],
                 ZoneInfo(row["time_zone"]),
                 tuple(policies.get(row["id"], ())),
+                valued.get(row["id"]),
             )
             for row in _yaml(folder / "entities.yaml")["entities"]
         },
         rules=tuple(_yaml(folder / "entity_rules.yaml")["entity_rules"]),
+        rates=_rates(folder),
     )
 
 
@@ -99,6 +130,30 @@ def read(folder: Path) -> Company:
 def acme() -> Company:
     """The example company."""
     return read(ACME)
+
+
+def _profile(folder: Path, name: str) -> Mapping[str, Any]:
+    """A profile on top of what it extends: schedule, choices and reasons key by key."""
+    own = folder / "profiles" / f"{name}.yaml"
+    told = _yaml(own if own.exists() else ROOT / "profiles" / f"{name}.yaml")
+    if "extends" not in told:
+        return dict(told)
+    base = _profile(folder, str(told["extends"]))
+    merged = dict(base) | dict(told)
+    for part in ("schedule", "choices", "credit_note_by_reason", "journals"):
+        merged[part] = dict(base.get(part, {})) | dict(told.get(part, {}))
+    return merged
+
+
+def _rates(folder: Path) -> Rates:
+    """The rates of a folder."""
+    path = folder / "rates.yaml"
+    rows = _yaml(path)["rates"] if path.exists() else []
+    return Rates(
+        tuple(
+            Rate(row["type"], row["from"], row["to"], row["date"], str(row["rate"])) for row in rows
+        )
+    )
 
 
 def _yaml(path: Path) -> Any:  # noqa: ANN401  (whatever the file holds)

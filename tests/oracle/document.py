@@ -6,7 +6,7 @@ each returns the legs that it books, and what has to be remembered to take it ba
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
 
@@ -37,12 +37,13 @@ class Document:
     def __init__(self, issue: f.Issue, entity: Entity) -> None:
         """Everything is left."""
         self.issue = issue
+        self.entity = entity
         self.counter = "customer_credit" if issue.total < 0 else "receivable"
         self.tax = sum(sum(line.taxes) for line in issue.lines)
         self.tax_left = self.tax
         self.lines = {
-            line.number: LineState(line.net, service_of(line, entity, issue.at))
-            for line in issue.lines
+            line.number: LineState(line.net, service)
+            for line, service in zip(issue.lines, services(issue, entity), strict=True)
         }
         self.numbers = {line.line_id: line.number for line in issue.lines}
         self.owed = issue.total
@@ -91,12 +92,14 @@ class Document:
             for tax in line.taxes:
                 entry.put("credit", "tax_payable", tax)
 
-    def take(self, entry: Entry, contra: str, *, shares: Mapping[int, int], tax: int) -> Taken:
+    def take(
+        self, entry: Entry, contra: str, *, shares: Mapping[int, int], tax: int, treatment: str
+    ) -> Taken:
         """Take net by line and tax, and book the debit side."""
         lines = {}
         for number in sorted(shares):
             if shares[number]:
-                lines[number] = self.lines[number].reduce(shares[number], entry.day)
+                lines[number] = self.lines[number].reduce(shares[number], entry.day, treatment)
                 entry.put("debit", contra, lines[number][0])
                 entry.put("debit", "deferred_revenue", lines[number][1])
         entry.put("debit", "tax_payable", tax)
@@ -114,10 +117,16 @@ class Document:
         left = self.left()
         if self.owed <= 0:
             return 0
-        contra = "voids_contra" if fact.purpose == f.VOIDED else "bad_debt"
-        lost_tax = "tax_payable" if fact.purpose == f.VOIDED else contra
+        policy = self.entity.policy(entry.day)
+        lost = fact.purpose == f.UNCOLLECTIBLE
+        contra = policy.role(fact.purpose, "released", "bad_debt" if lost else "voids_contra")
+        lost_tax = policy.role(fact.purpose, "tax", "bad_debt" if lost else "tax_payable")
+        stands = lost and policy.choice("uncollectible", "schedule_stops") == "schedule_stands"
         if self.owed >= left:
-            lines = {number: state.cancel(entry.day) for number, state in self.lines.items()}
+            lines = {
+                number: state.cancel(entry.day, stands=stands)
+                for number, state in self.lines.items()
+            }
             tax = self.tax_left
         else:
             tax = round_half_up(Fraction(self.tax_left * self.owed, left))
@@ -153,8 +162,14 @@ class Document:
         """A credit note that is settled by no refund."""
         if not 0 <= note.tax <= max(self.tax_left, 0):
             raise RejectedError("credit_exceeds_document")
+        policy = self.entity.policy(entry.day)
+        journal = (
+            "credit_note_receivable" if note.before_payment else "credit_note_customer_balance"
+        )
+        contra = policy.role(journal, "released", "credit_notes_contra")
+        treatment = policy.treatment("credit_note", note.reason)
         shares = self.shares(note.total - note.tax, note.shares)
-        taken = self.take(entry, "credit_notes_contra", shares=shares, tax=note.tax)
+        taken = self.take(entry, contra, shares=shares, tax=note.tax, treatment=treatment)
         entry.put("credit", "receivable" if note.before_payment else "customer_credit", note.total)
         self.taken[note.fact_id] = taken
         if note.before_payment:
@@ -162,19 +177,24 @@ class Document:
 
     def refund(self, refund: f.Refund, note: f.Note | None, entry: Entry) -> None:
         """A refund, with the split of its credit note when it has one."""
+        policy = self.entity.policy(entry.day)
         if self.charged is not None and self.refunded + refund.amount > self.charged:
             raise RejectedError("refund_exceeds_payment")
         if note is not None:
             tax = round_half_up(Fraction(note.tax * refund.amount, note.total or 1))
             named = note.shares if refund.amount == note.total else ()
             shares = self.shares(refund.amount - tax, named)
-            taken = self.take(entry, "credit_notes_contra", shares=shares, tax=tax)
+            contra = policy.role("refunded_by_note", "released", "credit_notes_contra")
+            treatment = policy.treatment("credit_note", note.reason)
+            taken = self.take(entry, contra, shares=shares, tax=tax, treatment=treatment)
         elif self.issue.total > 0:
             cumulative = self.plain_refunded + refund.amount
             tax = round_half_up(Fraction(self.tax * cumulative, self.issue.total))
             tax -= self.plain_refunded_tax
             shares = self.shares(refund.amount - tax, ())
-            taken = self.take(entry, "refunds_contra", shares=shares, tax=tax)
+            contra = policy.role("refunded", "released", "refunds_contra")
+            treatment = policy.treatment("refund")
+            taken = self.take(entry, contra, shares=shares, tax=tax, treatment=treatment)
             self.plain_refunded += refund.amount
             self.plain_refunded_tax += tax
             self.plain_tax[refund.fact_id] = tax
@@ -200,13 +220,30 @@ class Document:
         return taken.entry.inverse(day, purpose)
 
 
-def service_of(line: f.Line, entity: Entity, issued_at: int) -> Service | None:
-    """The service period of a line, or None when it is revenue at once."""
+def services(issue: f.Issue, entity: Entity) -> list[Service | None]:
+    """The service period of each line, or None when it is revenue at once."""
+    day = local_day(issue.at, entity.zone)
+    policy = entity.policy(day)
+    found = [service_of(line, entity, day) for line in issue.lines]
+    longest = max((days_of(service) for service in found if service), default=0)
+    months = max(round_half_up(Fraction(longest, 30)), 1)
+    return [
+        service and replace(service, way=policy.way, document_day=day, months=months)
+        for service in found
+    ]
+
+
+def service_of(line: f.Line, entity: Entity, issued: date) -> Service | None:
+    """The service period as told, if it is long enough and not over."""
     if line.start is None or line.end is None or line.end <= line.start:
         return None
-    start, end = local_day(line.start, entity.zone), local_day(line.end, entity.zone)
-    issued = local_day(issued_at, entity.zone)
-    if start == end or end <= issued:
-        return None
-    policy = entity.policy(issued)
-    return Service(line.start, line.end, entity.zone, policy.basis, policy.rounding)
+    service = Service(line.start, line.end, entity.zone)
+    over = local_day(line.end, entity.zone) <= issued
+    at_once = days_of(service) <= entity.policy(issued).immediate_up_to_days
+    return None if over or at_once else service
+
+
+def days_of(service: Service) -> int:
+    """Days of service, the first counted and the last not."""
+    start, end = local_day(service.start, service.zone), local_day(service.end, service.zone)
+    return (end - start).days

@@ -9,11 +9,12 @@ OTHER_SIDE = {"debit": "credit", "credit": "debit"}
 
 @dataclass(frozen=True)
 class Leg:
-    """One line of a journal."""
+    """One line of a journal: in the document's currency, and in the entity's."""
 
     role: str
     side: str
     amount: int
+    functional: int = 0
 
 
 @dataclass

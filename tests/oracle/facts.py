@@ -127,6 +127,7 @@ class Note(Fact):
     before_payment: bool
     refund: str | None
     shares: tuple[tuple[str, int], ...]
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -314,6 +315,7 @@ def note_of(note: Obj, created: int) -> Note:
         before_payment=kind == "pre_payment",
         refund=reference(note, "refund"),
         shares=shares,
+        reason=str(note["reason"]) if note.get("reason") else None,
     )
 
 

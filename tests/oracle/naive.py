@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 
 from . import facts as f
-from .books import Books, Entry, booked
+from .books import Books, Entry
 from .company import Company, acme
 from .facts import Record, read_all
 from .schedule import period_of
@@ -35,7 +35,7 @@ def journal(
 ) -> list[dict[str, object]]:
     """Every entry booked by the day, by date, document and purpose."""
     books = Books(read_all(bodies), customers, f"{tenant}/{source}", company or acme())
-    entries = booked(books.entries, today)
+    entries = books.valued(today)
     entries.sort(key=lambda entry: (entry.day, entry.document, entry.purpose))
     return [
         {
@@ -47,7 +47,12 @@ def journal(
             "currency": entry.currency,
             "purpose": entry.purpose,
             "lines": [
-                {"role": leg.role, "side": leg.side, "amount_minor": leg.amount}
+                {
+                    "role": leg.role,
+                    "side": leg.side,
+                    "amount_minor": leg.amount,
+                    "functional_minor": leg.functional,
+                }
                 for leg in entry.legs
             ],
         }
@@ -68,7 +73,7 @@ def recompute(
     """Classes, control totals, deferred balances, mismatches and the trial balance."""
     reader = read_all(bodies)
     books = Books(reader, customers, f"{tenant}/{source}", company or acme())
-    entries = booked(books.entries, today)
+    entries = books.valued(today)
     return {
         "events": event_classes(reader.records, books),
         "totals": totals(books, entries, manifest),

@@ -40,80 +40,155 @@ def round_half_up(value: Fraction) -> int:
 
 
 @dataclass(frozen=True)
+class Way:
+    """How a policy releases a line: the words of a profile's `schedule`."""
+
+    basis: str = "day"
+    rounding: str = "last_absorbs"
+    start: str = "service_start"
+    first_release: str = "service_time"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One release: its date, its weight, and whether it is an even month between two others."""
+
+    day: date
+    weight: Fraction
+    even: bool = False
+
+
+@dataclass(frozen=True)
 class Service:
-    """A service period in epoch seconds, in an entity's zone, and how it is released."""
+    """A service period in epoch seconds, in an entity's zone, and how it is released.
+
+    `document_day`: the accounting date of the invoice. `months`: of `one_month_after_start`.
+    """
 
     start: int
     end: int
     zone: ZoneInfo
-    basis: str = "day"
-    rounding: str = "last_absorbs"
+    way: Way = Way()
+    document_day: date | None = None
+    months: int = 1
 
-    def months(self) -> list[date]:
-        """Every month from the one of the start to the one of the end, by last day."""
-        found = [month_end(local_day(self.start, self.zone))]
-        while found[-1] < month_end(local_day(self.end, self.zone)):
-            found.append(month_end(found[-1] + timedelta(days=1)))
+    def begin(self) -> int:
+        """Where the schedule begins by the policy's convention."""
+        told = local_day(self.start, self.zone)
+        document = self.document_day or told
+        convention = self.way.start
+        if convention == "document_date" or (convention == "later_of_both" and document > told):
+            return midnight(document, self.zone)
+        return midnight(moved(told, convention), self.zone) if by_month(convention) else self.start
+
+    def over(self) -> int:
+        """Where it ends."""
+        convention = self.way.start
+        told = local_day(self.end, self.zone)
+        return midnight(moved(told, convention), self.zone) if by_month(convention) else self.end
+
+    def rows(self) -> list[Row]:
+        """All releases in order, with their weights."""
+        first = local_day(self.begin(), self.zone)
+        release = self.way.first_release
+        if release == "one_month_after_start":
+            return [Row(months_after(first, k), Fraction(1)) for k in range(1, self.months + 1)]
+        if release == "daily":
+            days = (local_day(self.over(), self.zone) - first).days
+            return [Row(first + timedelta(days=k), Fraction(1)) for k in range(days)] or [
+                Row(first, Fraction(1))
+            ]
+        found = self.by_months()
+        last = local_day(self.over(), self.zone) - timedelta(days=1)
+        if release == "month_end" and last < found[-1].day:
+            found[-1] = Row(max(last, first), found[-1].weight, found[-1].even)
         return found
 
-    def seconds(self) -> dict[date, Fraction]:
-        """Seconds of service by month, months without any left out."""
-        found = {}
-        for last in self.months():
-            begin = midnight(last.replace(day=1), self.zone)
-            over = midnight(last + timedelta(days=1), self.zone)
-            inside = min(over, self.end) - max(begin, self.start)
-            if inside > 0:
-                found[last] = Fraction(inside)
-        return found
+    def by_months(self) -> list[Row]:
+        """One row per month, dated its last day."""
+        begin, over = self.begin(), self.over()
+        first = month_end(local_day(begin, self.zone))
+        if over <= begin:
+            return [Row(first, Fraction(1))]
+        if self.way.basis == "day":
+            weights = self.days(begin, over)
+        elif self.way.basis == "even_month":
+            weights = {first: Fraction(1)}
+            month = month_end(first + timedelta(days=1))
+            while month < month_end(local_day(over, self.zone)):
+                weights[month] = Fraction(1)
+                month = month_end(month + timedelta(days=1))
+        else:
+            weights = self.seconds(begin, over)
+        months = sorted(weights) or [first]
+        even = set(months[1:-1]) if self.way.basis == "even_month_prorated" else set()
+        inner = sum((weights[month] for month in even), Fraction(0))
+        return [
+            Row(
+                month,
+                inner / len(even) if month in even else weights.get(month, Fraction(1)),
+                month in even,
+            )
+            for month in months
+        ]
 
-    def between(self) -> list[date]:
-        """The even months of `even_month_prorated`: neither first nor last."""
-        return sorted(self.seconds())[1:-1] if self.basis == "even_month_prorated" else []
-
-    def weights(self) -> dict[date, Fraction]:
-        """Month's last day to its weight."""
-        if self.basis == "day":
-            return self.days()
-        if self.basis == "even_month":
-            months = self.months()
-            return dict.fromkeys(months[:-1] or months, Fraction(1))
-        found = self.seconds()
-        even = self.between()
-        if even:
-            inner = sum(found[month] for month in even)
-            found |= dict.fromkeys(even, Fraction(inner, len(even)))
-        return found
-
-    def days(self) -> dict[date, Fraction]:
+    def days(self, begin: int, over: int) -> dict[date, Fraction]:
         """Days of service by month: the first counts, the last does not."""
         found: dict[date, Fraction] = {}
-        day = local_day(self.start, self.zone)
-        while day < local_day(self.end, self.zone):
+        day = local_day(begin, self.zone)
+        while day < local_day(over, self.zone):
             found[month_end(day)] = found.get(month_end(day), Fraction(0)) + 1
             day += timedelta(days=1)
         return found
 
+    def seconds(self, begin: int, over: int) -> dict[date, Fraction]:
+        """Seconds of service by month, months without any left out."""
+        found = {}
+        last = month_end(local_day(begin, self.zone))
+        while last <= month_end(local_day(over, self.zone)):
+            opens = midnight(last.replace(day=1), self.zone)
+            closes = midnight(last + timedelta(days=1), self.zone)
+            inside = min(closes, over) - max(opens, begin)
+            if inside > 0:
+                found[last] = Fraction(inside)
+            last = month_end(last + timedelta(days=1))
+        return found
+
     def spread(self, amount: int, since: date | None = None) -> dict[date, int]:
-        """Rows by month's last day, over the months that end on a day or later."""
-        weights = {
-            month: weight
-            for month, weight in sorted(self.weights().items())
-            if since is None or month >= since
-        }
+        """Amounts by date of release, over the rows dated a day or later."""
+        rows = [row for row in self.rows() if since is None or row.day >= since]
         sign = -1 if amount < 0 else 1
-        whole = sum(weights.values())
-        shares = {month: abs(amount) * weight / whole for month, weight in weights.items()}
-        if self.rounding == "cumulative_round":
+        whole = sum(row.weight for row in rows)
+        shares = {row.day: abs(amount) * row.weight / whole for row in rows}
+        if self.way.rounding == "cumulative_round":
             parts = cumulative(shares)
-        elif self.rounding == "largest_remainder":
+        elif self.way.rounding == "largest_remainder":
             parts = largest_remainder(shares, abs(amount))
         else:
-            even = [month for month in self.between() if month in shares]
-            absorbs = max(even or shares)
-            parts = {month: share.__floor__() for month, share in shares.items()}
-            parts[absorbs] += abs(amount) - sum(parts.values())
-        return {month: sign * part for month, part in parts.items()}
+            even = [row.day for row in rows if row.even]
+            parts = {day: share.__floor__() for day, share in shares.items()}
+            parts[max(even or shares)] += abs(amount) - sum(parts.values())
+        return {day: sign * part for day, part in parts.items()}
+
+
+def by_month(convention: str) -> bool:
+    """Whether a convention moves both ends to the first of a month."""
+    return convention in ("month_start", "next_month_start", "mid_month")
+
+
+def moved(day: date, convention: str) -> date:
+    """A day by one of the conventions of whole months."""
+    after = month_end(day) + timedelta(days=1)
+    if convention == "month_start" or (convention == "mid_month" and day.day <= 15):
+        return day.replace(day=1)
+    return day if convention == "next_month_start" and day.day == 1 else after
+
+
+def months_after(day: date, count: int) -> date:
+    """So many months later; the month's last day where it has no such day."""
+    month = day.month - 1 + count
+    last = month_end(date(day.year + month // 12, month % 12 + 1, 1))
+    return last.replace(day=min(day.day, last.day))
 
 
 def cumulative(shares: dict[date, Fraction]) -> dict[date, int]:
@@ -172,23 +247,46 @@ class LineState:
         """The net that no fact has reduced yet."""
         return self.at_once + sum(self.rows.values()) - self.contra_taken
 
-    def cancel(self, day: date) -> tuple[int, int]:
-        """Take everything left: (released part, unreleased part)."""
+    def cancel(self, day: date, *, stands: bool = False) -> tuple[int, int]:
+        """Take everything left: (released part, unreleased part).
+
+        `stands`: revenue goes on all the same, so nothing is taken out of what is deferred.
+        """
         released, unreleased = self.released(day), self.unreleased(day)
+        if stands:
+            self.contra_taken += released + unreleased
+            return released + unreleased, 0
         self.rows = {row: amount for row, amount in self.rows.items() if row < day}
         self.contra_taken += released
         return released, unreleased
 
-    def reduce(self, share: int, day: date) -> tuple[int, int]:
+    def reduce(self, share: int, day: date, treatment: str = "proportional") -> tuple[int, int]:
         """Take a share: (contra part, deferred part); the unreleased rest is spread anew."""
-        released, unreleased = self.released(day), self.unreleased(day)
-        contra = round_half_up(Fraction(share * released, released + unreleased))
+        contra = self.contra(share, day, treatment)
         deferred = share - contra
+        unreleased = self.unreleased(day)
         self.contra_taken += contra
-        if self.service and unreleased:
+        if self.service and unreleased and treatment != "point_in_time":
             self.rows = {row: amount for row, amount in self.rows.items() if row < day}
-            self.rows.update(self.service.spread(unreleased - deferred, day))
+            if unreleased - deferred:
+                for row, amount in self.service.spread(unreleased - deferred, day).items():
+                    self.rows[row] = self.rows.get(row, 0) + amount
         return contra, deferred
+
+    def contra(self, share: int, day: date, treatment: str) -> int:
+        """What of a share comes out of revenue."""
+        released, unreleased = self.released(day), self.unreleased(day)
+        if self.service is None or treatment == "point_in_time":
+            return share
+        if treatment == "prospective":
+            return share - min(share, unreleased)
+        if treatment == "retrospective":
+            rows = self.service.rows()
+            before = sum((row.weight for row in rows if row.day < day), Fraction(0))
+            whole = sum((row.weight for row in rows), Fraction(0))
+            rest = released + unreleased - share
+            return released - round_half_up(rest * before / whole)
+        return round_half_up(Fraction(share * released, released + unreleased))
 
     def give(self, released: int, unreleased: int, day: date) -> None:
         """What was taken comes back; its unreleased part is earned over the months left."""
@@ -197,7 +295,7 @@ class LineState:
             return
         rest = self.unreleased(day) + unreleased
         self.rows = {row: amount for row, amount in self.rows.items() if row < day}
-        if max(self.service.weights()) >= day:
+        if max(row.day for row in self.service.rows()) >= day:
             again = self.service.spread(rest, day)
         else:
             again = {month_end(day): rest}

@@ -21,10 +21,12 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from streamsync.core.fx import Rate
 from streamsync.core.records import Customer, PeriodStatus
+from streamsync.governance.rates import rates_item
 from tests.ledger_driver import Books
-from tests.lifecycles import Event, Life, draw_life
-from tests.lifecycles.companies import PROFILES, company
+from tests.lifecycles import ALL_MARKETS, Event, Life, basil, draw_life
+from tests.lifecycles.companies import PROFILES, company, rates
 from tests.oracle import company as oracle
 from tests.oracle import naive
 from topology import topics
@@ -44,7 +46,7 @@ some = settings(
     phases=(Phase.generate, Phase.shrink),
     report_multiple_bugs=False,
 )
-searching = settings(some, max_examples=LIVES * 5 // (4 * PER_EXAMPLE))
+searching = settings(some, max_examples=LIVES * 5 // (4 * PER_EXAMPLE) + 10)
 
 
 @st.composite
@@ -54,11 +56,32 @@ def lives(draw: st.DrawFn, settle: bool = False) -> Life:
     def choose(count: int) -> int:
         return draw(st.integers(0, count - 1)) if count > 1 else 0
 
-    return draw_life(choose, subscriptions=1 + choose(2 * PER_EXAMPLE - 1), settle=settle)
+    count = 1 + choose(2 * PER_EXAMPLE - 1)
+    return draw_life(
+        choose, subscriptions=count, settle=settle, markets=ALL_MARKETS, processor=not settle
+    )
+
+
+def publish_rates(books: Books) -> None:
+    told = [
+        Rate(
+            rate_type=one.kind,
+            base=one.base,
+            quote=one.quote,
+            date=one.day.isoformat(),
+            rate=one.rate,
+            source="test",
+            version=1,
+        )
+        for one in rates().published
+    ]
+    books.publish(rates_item("acme", told, version=1, published_by="treasury"))
 
 
 def arrive(books: Books, life: Life, bodies: list[bytes], late: int) -> None:
     """Everything comes in, cut up by ticks; some customers come only near the end."""
+    if late % 2 == 0:
+        publish_rates(books)
     known = [customer(one) for one in life.customers]
     for one in known[late:]:
         books.feed(topics.CUSTOMERS, one.account, one)
@@ -71,6 +94,8 @@ def arrive(books: Books, life: Life, bodies: list[bytes], late: int) -> None:
         books.run()
     for one in known[:late]:
         books.feed(topics.CUSTOMERS, one.account, one)
+    if late % 2:
+        publish_rates(books)
     books.run()
     for hour in (12, 13):
         books.tick(f"{END}T{hour}:00:00")
@@ -89,42 +114,61 @@ def customer(told: Any) -> Customer:
     )
 
 
-Where = tuple[str, str, str, str, str, str]
-Net = dict[Where, int]
+Where = tuple[str, str, str, str, str]
+Net = dict[Where, tuple[int, int]]
 
 
 def books_net(books: Books) -> Net:
-    """Debit minus credit of all commands, by document, purpose, place, role and natural period."""
-    found: Counter[Where] = Counter()
+    """Debits less credits of all commands, in the document's currency and in the entity's.
+
+    By document, entity, currency, role and natural period.
+    """
+    found = Sums()
     for command in books.commands():
         period = command.original_period or command.period
-        head = (command.document, command.purpose, command.entity, command.txn_currency)
         for line in command.lines:
-            where = (*head, line.role, period)
-            found[where] += line.amount_minor if line.side == "debit" else -line.amount_minor
-    return {where: amount for where, amount in found.items() if amount}
+            sign = 1 if line.side == "debit" else -1
+            where = (command.document, command.entity, command.txn_currency, line.role, period)
+            found.add(where, sign * line.amount_minor, sign * line.functional_minor)
+    return found.net()
 
 
 def oracle_net(life: Life, rules: oracle.Company) -> Net:
     """The same by the oracle, from the bodies in the order of their times."""
-    found: Counter[Where] = Counter()
+    found = Sums()
     entries: list[Any] = naive.journal(life.bodies, life.customers, today=END, company=rules)
     for entry in entries:
-        head = (entry["invoice"], entry["purpose"], entry["entity"], entry["currency"])
         for line in entry["lines"]:
+            sign = 1 if line["side"] == "debit" else -1
+            head = (entry["invoice"], entry["entity"], entry["currency"])
             where = (*head, line["role"], entry["period"])
-            found[where] += (
-                line["amount_minor"] if line["side"] == "debit" else -line["amount_minor"]
-            )
-    return {where: amount for where, amount in found.items() if amount}
+            found.add(where, sign * line["amount_minor"], sign * line["functional_minor"])
+    return found.net()
 
 
-def different(ours: Net, theirs: Net) -> dict[Where, tuple[int, int]]:
-    """What differs: the program's figure and the oracle's."""
+class Sums:
+    """Amounts by place, in two currencies."""
+
+    def __init__(self) -> None:
+        self.amounts: Counter[Where] = Counter()
+        self.worths: Counter[Where] = Counter()
+
+    def add(self, where: Where, amount: int, worth: int) -> None:
+        self.amounts[where] += amount
+        self.worths[where] += worth
+
+    def net(self) -> Net:
+        both = {*self.amounts, *self.worths}
+        found = {where: (self.amounts[where], self.worths[where]) for where in both}
+        return {where: amounts for where, amounts in found.items() if any(amounts)}
+
+
+def different(ours: Net, theirs: Net) -> dict[Where, Any]:
+    """What differs: the program's figures and the oracle's."""
     return {
-        where: (ours.get(where, 0), theirs.get(where, 0))
+        where: (ours.get(where), theirs.get(where))
         for where in sorted({*ours, *theirs})
-        if ours.get(where, 0) != theirs.get(where, 0)
+        if ours.get(where) != theirs.get(where)
     }
 
 
@@ -158,6 +202,16 @@ def test_any_order_of_any_life_ends_in_the_oracles_books() -> None:
     check_agreement()
     assert played["lives"] >= LIVES
     assert played["entries"] > played["lives"]
+
+
+@some
+@given(lives(), st.integers(0, 9), st.integers(0, PER_EXAMPLE))
+def test_both_shapes_of_the_api_make_the_same_books(life: Life, order: int, late: int) -> None:
+    rules, read = company(0)
+    later = replace(life, events=basil(life.events))
+    books = Books(company=rules, partitions=1)
+    arrive(books, life, shuffled(later.bodies, order), late)
+    assert different(books_net(books), oracle_net(life, read)) == {}
 
 
 @some
@@ -225,6 +279,7 @@ def test_the_balances_of_a_closed_period_never_change(
     period = ("2026-01", "2025-12", "2026-02")[month]
     told = shuffled(life.bodies, order)
     books = Books(company=company(0)[0], partitions=1)
+    publish_rates(books)
     for one in map(customer, life.customers):
         books.feed(topics.CUSTOMERS, one.account, one)
     for body in told[:at]:
@@ -256,6 +311,7 @@ def test_no_missing_confirmation_is_forgotten_across_a_restart(
 ) -> None:
     """The ERP is silent; deadlines pass; the process ends and begins, its disk lost or not."""
     books = Books(company=company(0)[0], partitions=1)
+    publish_rates(books)
     for one in map(customer, life.customers):
         books.feed(topics.CUSTOMERS, one.account, one)
     for body in shuffled(life.bodies, order):
@@ -348,7 +404,15 @@ def corrupted(event: Event) -> Event:
             one["amount"] += 1
     elif kind == "credit_note.created":
         payload["total"] += 1
+    elif kind == "charge.succeeded":
+        payload["balance_transaction"]["fee"] += 1
+    elif kind.startswith("charge.dispute."):
+        for movement in payload["balance_transactions"][: 1 + (kind.endswith("reinstated"))]:
+            movement["amount"] -= 1
+    elif kind == "payout.paid":
+        payload["amount"] += 1
     else:
         payload["status_transitions"] = {}
+        payload["voided_at"] = None
         body["created"] += 400 * 86_400
     return replace(event, body=body)

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.oracle.naive import journal, recompute
-from tests.oracle.schedule import Service
+from tests.oracle.schedule import Service, Way
 
 CUSTOMERS: list[dict[str, object]] = [
     {"account": "acme/stripe/cus_us", "party": "p1", "entity": "acme-us", "country": None},
@@ -368,9 +368,9 @@ def test_p12_every_basis_of_stripes_example(basis: str, rounding: str, rows: lis
     """120 for noon of 15 June to noon of 13 October (P12, and docs/accounting.md)."""
     zone = ZoneInfo("America/New_York")
     noon = [int(datetime(2022, *day, 12, tzinfo=zone).timestamp()) for day in ((6, 15), (10, 13))]
-    found = Service(noon[0], noon[1], zone, basis, rounding).spread(12000)
+    found = Service(noon[0], noon[1], zone, Way(basis, rounding)).spread(12000)
     assert [amount for _, amount in sorted(found.items())] == rows
-    back = Service(noon[0], noon[1], zone, basis, rounding).spread(-12000)
+    back = Service(noon[0], noon[1], zone, Way(basis, rounding)).spread(-12000)
     assert back == {month: -amount for month, amount in found.items()}
 
 
