@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint test-unit test-simulation test-contract test-integration test-chaos \
-	test-deep test-codec-deep bench-engine bench-core bench-path \
+	test-deep test-codec-deep test-mutation bench-engine bench-core bench-path \
 	bench-latency bench-recovery lock compose-check clean
 
 help: ## Show this list
@@ -30,8 +30,12 @@ test-unit: $(VENV)/dev.stamp ## Unit and property tests, no broker
 test-simulation: $(VENV)/dev.stamp ## 200 seeds of a company's life with every fault, in memory
 	$(PYTEST) tests/simulation
 
-test-deep: test-codec-deep ## What takes hours: 10,000 seeds of the simulation; codec sanitized
+test-deep: test-codec-deep test-mutation ## What takes hours: seeds, lives, mutants, codec sanitized
+	STREAMSYNC_LIFECYCLES=50000 $(PYTEST) -o timeout=14400 tests/property/test_lifecycles.py
 	$(BIN)/python -m tests.simulation --seeds 10000
+
+test-mutation: $(VENV)/dev.stamp ## Break the core in small ways; tests must notice 85 % (MUTANTS=n)
+	$(BIN)/python -m tests.mutation --sample $(or $(MUTANTS),0) --survivors build/survivors.txt
 
 # Python's own allocator would hide a read past the end of a value.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
