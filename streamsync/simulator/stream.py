@@ -17,6 +17,8 @@ from datetime import UTC, date, datetime
 from streamsync.simulator import payload, processor
 from streamsync.simulator.catalogue import PLANS
 from streamsync.simulator.life import DAY_S, Told, live
+from streamsync.simulator.newer import API_VERSION as NEWER
+from streamsync.simulator.newer import newer as in_newer_shape
 from streamsync.simulator.scenario import cast
 
 START = date(2026, 1, 1)
@@ -53,11 +55,11 @@ def _noise(start: int, days: int) -> Iterator[Told]:
     yield Told(start + DAY_S // 2, "gift_allowance.granted", unknown)
 
 
-def _body(event: Told, identity: str) -> bytes:
+def _body(event: Told, identity: str, version: str) -> bytes:
     envelope = {
         "id": identity,
         "object": "event",
-        "api_version": payload.API_VERSION,
+        "api_version": version,
         "created": event.at,
         "data": {"object": event.body},
         "livemode": False,
@@ -74,17 +76,25 @@ def _within_day(second: int, delay: int, start: int) -> int:
 
 
 def simulate(
-    seed: int, days: int = 60, accounts: int = 100, start: date = START
+    seed: int, days: int = 60, accounts: int = 100, start: date = START, *, newer: bool = False
 ) -> Iterator[SimulatedEvent]:
-    """All deliveries in order of time. With 60 days, every feature is complete."""
+    """All deliveries in order of time. With 60 days, every feature is complete.
+
+    `newer`: in the shape of API version 2025-03-31 and later, with the events that it has beside.
+    """
     first = start_second(start)
     told = [event for member in cast(seed, accounts) for event in live(member, first, seed, days)]
     told.extend(_noise(first, days))
     told.sort(key=lambda event: event.at)
     moves = [(event.at, event.kind, event.body) for event in told]
     told.extend(Told(*payout) for payout in processor.payouts(moves, first, days))
+    if newer:
+        told = [one for event in told for one in in_newer_shape(event)]
     told.sort(key=lambda event: event.at)
-    bodies = [_body(event, f"evt_{seed}x{number:06d}") for number, event in enumerate(told)]
+    version = NEWER if newer else payload.API_VERSION
+    bodies = [
+        _body(event, f"evt_{seed}x{number:06d}", version) for number, event in enumerate(told)
+    ]
     rng = random.Random(f"{seed}/deliveries")  # noqa: S311 - repeatable, not secret
     deliveries = [(event.at + 2, at) for at, event in enumerate(told)]
     issued = [at for at, event in enumerate(told) if event.kind == "invoice.finalized"]

@@ -32,10 +32,10 @@ SAMPLES = ROOT.parent / "shared" / "data" / "stripe"
 FILES = sorted(str(path) for path in SAMPLES.glob("*.json"))
 TENANT = "acme"
 # Counted by hand: the figures of tests/contract/test_stripe_samples.py, where
-# - posted are the invoice, its payment, the refund, one charge, the two movements of the dispute and
-#   the payout;
+# - posted are the invoice, its payment, the refund, one charge, the two movements of the dispute
+#   and the payout;
 # - the other telling of the one payment is a duplicate;
-# - no entry is also made by the charge of an invoice without its fee, and the refund told by itself;
+# - no entry is also made by the charge of an invoice without its fee, and by the refund told alone;
 # - charge.captured and charge.succeeded have one id and two amounts, since the samples' ids are
 #   blanked: the second is refused. The dispute without an id is the other refusal.
 BY_HAND = {
