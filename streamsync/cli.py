@@ -11,7 +11,13 @@ import typer
 
 def main() -> None:
     """Entry point of the console script."""
-    build()()
+    from streamsync.brokers import BrokersMisconfigured  # noqa: PLC0415
+
+    try:
+        build()()
+    except BrokersMisconfigured as error:
+        typer.echo(str(error), err=True)
+        raise SystemExit(2) from None
 
 
 def build() -> typer.Typer:
@@ -21,6 +27,7 @@ def build() -> typer.Typer:
     from streamsync.erp.commands import register as erp  # noqa: PLC0415
     from streamsync.governance.commands import register as governance  # noqa: PLC0415
     from streamsync.ingress.commands import register as ingress  # noqa: PLC0415
+    from streamsync.refetch.commands import register as refetch  # noqa: PLC0415
     from topology.commands import register as topology  # noqa: PLC0415
 
     app = typer.Typer(
@@ -29,6 +36,6 @@ def build() -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
-    for register in (embedded, ingress, topology, erp, governance, demo):
+    for register in (embedded, ingress, refetch, topology, erp, governance, demo):
         register(app)
     return app

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from streamsync.brokers import Brokers
 
 
 class Settings(BaseSettings):
@@ -23,7 +25,25 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address that listeners bind to.")
     bootstrap_servers: str = Field(
-        default="127.0.0.1:19092", description="Kafka bootstrap servers."
+        default="127.0.0.1:19092",
+        description="Kafka bootstrap servers, several divided by commas.",
+    )
+    security_protocol: str = Field(
+        default="PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, to Kafka."
+    )
+    ssl_ca_file: Path | None = Field(
+        default=None, description="Certificates that Kafka's must be signed by; else the system's."
+    )
+    ssl_certificate_file: Path | None = Field(
+        default=None, description="This client's certificate, where brokers ask for one."
+    )
+    ssl_key_file: Path | None = Field(default=None, description="The key of that certificate.")
+    sasl_mechanism: str | None = Field(
+        default=None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."
+    )
+    sasl_username: str | None = Field(default=None, description="User at the brokers.")
+    sasl_password: SecretStr | None = Field(
+        default=None, description="The user's password; from the environment only."
     )
     schema_registry_url: str = Field(
         default="http://127.0.0.1:18081/apis/ccompat/v7",
@@ -43,9 +63,31 @@ class Settings(BaseSettings):
     partitions: int = Field(
         default=8, ge=1, description="Partitions of the ledger; never changed later."
     )
+    standby_replicas: int = Field(
+        default=1, ge=0, description="Other workers that keep a warm copy of each partition."
+    )
+    drain_seconds: int = Field(
+        default=30, ge=1, description="After SIGTERM a worker ends within so many seconds."
+    )
     clock: str = Field(
         default="system", pattern="^(system|external)$", description="Who emits ticks."
     )
     tick_seconds: int = Field(
         default=60, ge=1, description="Seconds between ticks of the system clock."
     )
+
+    def brokers(self, bootstrap_servers: str | None = None) -> Brokers:
+        """How to reach Kafka; `bootstrap_servers` of a command's option go before the setting's.
+
+        Raises `BrokersMisconfigured`, whose text says what to set.
+        """
+        return Brokers(
+            bootstrap_servers or self.bootstrap_servers,
+            protocol=self.security_protocol,
+            ca_file=self.ssl_ca_file,
+            certificate_file=self.ssl_certificate_file,
+            key_file=self.ssl_key_file,
+            mechanism=self.sasl_mechanism,
+            username=self.sasl_username,
+            password=self.sasl_password.get_secret_value() if self.sasl_password else None,
+        )

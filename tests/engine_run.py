@@ -47,10 +47,17 @@ class Worker:
     web_port: int
     partitions: int = 4
     kill_at: str | None = None
+    row_version: int = 1
     process: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
         self.data_dir.mkdir(parents=True, exist_ok=True)
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command(), stdout=log, stderr=log, env=self.environment()
+            )
+
+    def command(self) -> list[str]:
         command = [
             sys.executable, str(TESTS / "engine_toy.py"), "--prefix", self.prefix,
             "--bootstrap-servers", self.broker, "--data-dir", str(self.data_dir),
@@ -58,9 +65,14 @@ class Worker:
         ]  # fmt: skip
         if self.kill_at:
             command += ["--kill-at", self.kill_at]
-        environment = {**os.environ, "PYTHONPATH": f"{TESTS.parent}:{TESTS}"}
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        return command
+
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PYTHONPATH": f"{TESTS.parent}:{TESTS}",
+            "TOY_ROW_VERSION": str(self.row_version),
+        }
 
     @property
     def log_path(self) -> Path:
@@ -72,6 +84,10 @@ class Worker:
 
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
+
+    def text(self, path: str) -> str:
+        with urllib.request.urlopen(self.url + path, timeout=10) as answer:  # noqa: S310
+            return str(answer.read().decode())
 
     def get(self, path: str) -> tuple[int, Any]:
         try:
@@ -149,6 +165,7 @@ class Run:
         print(f"{name}: ENGINE_SEED={seed}")
         self.prefix = prefix = f"{name}-{seed}"
         self.broker, self.folder, self.partitions = broker, folder, partitions
+        self.worker_servers = broker
         self._workers: list[Worker] = []
         topology = toy(prefix, partitions)
         catalog = Catalog(Cluster(broker), topology)
@@ -165,11 +182,15 @@ class Run:
                 worker.process.kill()
                 worker.process.wait()
 
-    def worker(self, name: str, kill_at: str | None = None) -> Worker:
+    def worker(self, name: str, kill_at: str | None = None, row_version: int = 1) -> Worker:
         worker = Worker(
-            self.prefix, self.broker, self.folder / f"{self.prefix}-{name}", free_port(),
-            self.partitions, kill_at,
+            self.prefix, self.worker_servers, self.folder / f"{self.prefix}-{name}", free_port(),
+            self.partitions, kill_at, row_version,
         )  # fmt: skip
+        return self.add(worker)
+
+    def add(self, worker: Worker) -> Worker:
+        """End this worker with the run."""
         self._workers.append(worker)
         return worker
 

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import faust
+import msgspec
 
+from streamsync.config import Settings
 from streamsync.engine.app import LaneApp, build_app, run_worker
 from streamsync.engine.commit import CommitStep
 from streamsync.engine.lane import (
@@ -31,7 +33,11 @@ from streamsync.engine.lane import (
 from streamsync.engine.partitioner import account_partition
 from streamsync.engine.rows import RowType
 
-TOTAL = RowType("total", 1, int)
+# Version 2 is a later release's, which reads what this one wrote.
+_VERSION = int(os.environ.get("TOY_ROW_VERSION", "1"))
+TOTAL = RowType(
+    "total", _VERSION, int, {} if _VERSION == 1 else {1: msgspec.msgpack.Decoder(int).decode}
+)
 SEEN = RowType("seen", 1, bool)
 
 
@@ -83,7 +89,7 @@ def toy(prefix: str, partitions: int = 4) -> Topology:
         lanes=(
             LaneSpec("sequence-numbers", numbers, sequence, dead_letter),
             LaneSpec("sequence-orders", orders, sequence, dead_letter),
-            LaneSpec("ledger", log, ledger, dead_letter),
+            LaneSpec("ledger", log, ledger, dead_letter, rows=(TOTAL, SEEN)),
         ),
         topics=(
             *(TopicSpec(name, partitions) for name in (numbers, log, sums, dead)),
@@ -158,6 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--web-port", type=int, required=True)
     parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--standbys", type=int, default=1)
     parser.add_argument("--kill-at", help="lane:STEP:after")
     options = parser.parse_args(arguments)
     extra: dict[str, Any] = {}
@@ -166,10 +173,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         extra["fault"] = KillAt(lane, CommitStep[step], int(after))
     app = build_app(
         toy(options.prefix, options.partitions),
-        bootstrap_servers=options.bootstrap_servers,
+        bootstrap_servers=Settings().brokers(options.bootstrap_servers),
         data_dir=options.data_dir,
         web_port=options.web_port,
         session_timeout_s=6.0,
+        standby_replicas=options.standbys,
         **extra,
     )
     add_views(app)

@@ -23,7 +23,8 @@ from functools import partial
 
 from streamsync.engine.lane import LaneSpec, Topology
 from streamsync.engine.partitioner import account_partition
-from topology import ledger, resolve, sequence, topics
+from streamsync.engine.rows import rows_of
+from topology import ledger, resolve, rows, sequence, topics
 
 
 def build(codec: sequence.Codec, *, tenant: str, partitions: int, app_id: str) -> Topology:
@@ -58,12 +59,14 @@ def build(codec: sequence.Codec, *, tenant: str, partitions: int, app_id: str) -
             topics.OBJECT_LINKS,
             resolve.step(codec),
             sequence.dead_letter(codec, resolve.LANE),
+            rows=rows_of(resolve),
         ),
         LaneSpec(
             ledger.LANE,
             topics.LEDGER_LOG,
             ledger.step(codec, partitions),
             sequence.dead_letter(codec, ledger.LANE),
+            rows=rows_of(rows),
         ),
     )
     return Topology(

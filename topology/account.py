@@ -41,6 +41,8 @@ def book(turn: Turn, account: str, document: str) -> None:
         missing: dict[str, Missing] = {}
     else:
         statuses, missing = _book_placed(turn, found, row, stored)
+    held = {name for name, told in statuses.items() if told[0] in ("rejected", "waiting")}
+    aggregate.keep_collection(turn, account, document, facts, held)
     _settle(turn, account, document, stored, statuses, missing)
 
 

@@ -8,22 +8,26 @@ the strongest class among its facts and moves with them, counted in rows beside.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
 
 from streamsync.core.facts import BillingEvent, Fact
+from streamsync.core.figures import owed_amount
 from streamsync.core.reasons import SourceClass, strongest
+from streamsync.sources.envelope import FETCHED
 from topology import report
 from topology.rows import (
     ACCOUNT,
+    COLLECTION,
     COUNT,
     DOCUMENT,
     FACT,
     SOURCE,
     SUBSCRIPTION,
     AccountRow,
+    CollectionRow,
     DocumentRow,
     FactRow,
     SourceRow,
@@ -48,6 +52,8 @@ def keep_event(turn: Turn, event: BillingEvent) -> list[str]:
         if event.outcome in ("rejected", "waiting"):
             report.of_source(turn, event, event.reason or event.outcome, event.detail or "")
         return []
+    if event.source_event_id.endswith(FETCHED):
+        _complete_original(turn, event)
     outcomes: list[str] = []
     new: dict[str, str] = {}
     conflict: str | None = None
@@ -76,6 +82,21 @@ def keep_event(turn: Turn, event: BillingEvent) -> list[str]:
     return list(dict.fromkeys(new.values()))
 
 
+def _complete_original(turn: Turn, event: BillingEvent) -> None:
+    """The record that this one completes waits no longer: this one tells its facts."""
+    original = event.source_event_id.removesuffix(FETCHED)
+    for key, row in list(turn.shard.scan(SOURCE, row_key(event.account, original, ""))):
+        if row.outcome != "waiting" or row.facts:
+            continue
+        after = msgspec.structs.replace(row, outcome="duplicate", reason="told_completely")
+        turn.shard.put(SOURCE, key, after)
+        _count(turn, row.outcome, -1)
+        _count(turn, "duplicate", 1)
+        record = key.removeprefix(f"{row_key(event.account)}|")
+        subject = report.source_subject(event.account, record, row.reason or "", row.correlation_id)
+        report.resolved(turn, subject, detail="told completely now")
+
+
 def _follow_held(turn: Turn, source_key: str, event: BillingEvent) -> None:
     """A held record's deadline has passed, or it is on its way to its own account."""
     row = turn.shard.get(SOURCE, source_key)
@@ -90,7 +111,8 @@ def _follow_held(turn: Turn, source_key: str, event: BillingEvent) -> None:
     turn.shard.delete(SOURCE, source_key)
     _count(turn, row.outcome, -1)
     if row.reason is not None:
-        subject = report.source_subject(event, row.reason)
+        record = source_key.removeprefix(f"{row_key(event.account)}|")
+        subject = report.source_subject(event.account, record, row.reason, row.correlation_id)
         report.resolved(turn, subject, detail="its account is known now")
 
 
@@ -115,6 +137,38 @@ def settle_fact(turn: Turn, account: str, row: FactRow, outcome: str, reason: st
     turn.shard.put(
         SOURCE, row.source_key, msgspec.structs.replace(source, outcome=after, reason=shown)
     )
+
+
+def keep_collection(
+    turn: Turn, account: str, document: str, facts: Sequence[Fact], without: Collection[str]
+) -> None:
+    """Bring the collection state of a document in line with its facts.
+
+    Only what is sent on terms, failed or is past due has one; `without`: facts not in the books.
+    """
+    issue = next((fact for fact in facts if fact.kind == "invoice_issued"), None)
+    told = [fact for fact in facts if fact.collection is not None]
+    if issue is None or issue.invoice is None or not (told or issue.invoice.due_at_ms):
+        return
+    row = CollectionRow(issue.currency or "", due_at_ms=issue.invoice.due_at_ms)
+    for fact in sorted(told, key=lambda one: (one.occurred_at_ms, one.fact_id)):
+        state = fact.collection
+        if state is not None:
+            row = msgspec.structs.replace(
+                row,
+                attempts=max(row.attempts, state.attempts or 0),
+                next_attempt_at_ms=state.next_attempt_at_ms,
+                due_at_ms=state.due_at_ms or row.due_at_ms,
+                overdue=row.overdue or state.overdue,
+            )
+    counted = [fact for fact in facts if fact.fact_id not in without]
+    owed = max(owed_amount(counted), 0)
+    if owed == 0:
+        row = msgspec.structs.replace(row, next_attempt_at_ms=None, overdue=False)
+    key = row_key(account, document)
+    after = msgspec.structs.replace(row, owed_minor=owed)
+    if turn.shard.get(COLLECTION, key) != after:
+        turn.shard.put(COLLECTION, key, after)
 
 
 def add_to_subscription(

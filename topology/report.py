@@ -120,17 +120,14 @@ def resolved(turn: Turn, subject: Subject, *, resolution: str = "auto", detail: 
 def of_source(turn: Turn, event: BillingEvent, reason: str, detail: str) -> None:
     """A source record that was refused, or that waits because it names no account."""
     rule = f"{event.source}:{event.source_event_type}"
-    opened(turn, source_subject(event, reason), rule=rule, detail=detail)
+    record = row_key(event.source_event_id, event.content_hash[:24])
+    subject = source_subject(event.account, record, reason, event.correlation_id)
+    opened(turn, subject, rule=rule, detail=detail)
 
 
-def source_subject(event: BillingEvent, reason: str) -> Subject:
-    """An exception about a source record."""
-    return Subject(
-        account=event.account,
-        code=reason,
-        subject=f"{event.source_event_id}:{event.content_hash}",
-        correlation_id=event.correlation_id,
-    )
+def source_subject(account: str, record: str, reason: str, correlation_id: str) -> Subject:
+    """An exception about a source record; `record`: its event id and hash, as in its row's key."""
+    return Subject(account=account, code=reason, subject=record, correlation_id=correlation_id)
 
 
 def key_of(subject: Subject) -> str:

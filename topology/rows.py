@@ -46,6 +46,20 @@ class SubscriptionRow(msgspec.Struct, frozen=True, array_like=True):
     sums: dict[str, int] = {}
 
 
+class CollectionRow(msgspec.Struct, frozen=True, array_like=True):
+    """Where the collection of a document stands: the latest word of billing, by business time.
+
+    `owed_minor`: what its facts leave to pay, by the documents' own figures.
+    """
+
+    currency: str
+    owed_minor: int = 0
+    attempts: int = 0
+    next_attempt_at_ms: int | None = None
+    due_at_ms: int | None = None
+    overdue: bool = False
+
+
 class DocumentRow(msgspec.Struct, frozen=True, array_like=True):
     """What was decided once for a document, and its absolute contributions to sums elsewhere.
 
@@ -177,6 +191,7 @@ class ClockRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 ACCOUNT: Final = RowType("acct", 1, AccountRow)
+COLLECTION: Final = RowType("coll", 1, CollectionRow)
 SUBSCRIPTION: Final = RowType("sub", 1, SubscriptionRow)
 DOCUMENT: Final = RowType("doc", 1, DocumentRow)
 FACT: Final = RowType("fact", 1, FactRow)

@@ -19,6 +19,7 @@ from topology.rows import (
     ACCOUNT,
     BOOK,
     CLOCK,
+    COLLECTION,
     COMPANY,
     COUNT,
     DOCUMENT,
@@ -30,6 +31,7 @@ from topology.rows import (
     SUBSCRIPTION,
     WAIT,
     ClockRow,
+    CollectionRow,
     PostingRow,
     row_key,
 )
@@ -66,6 +68,11 @@ def account(shard: Readable, name: str) -> Json | None:
         "billing_profile": msgspec.to_builtins(known.profile) if known and known.profile else None,
         "subscriptions": [key.rsplit("|", 1)[1] for key, _ in shard.scan(SUBSCRIPTION, prefix)],
         "documents": documents,
+        "collection": {
+            key.rsplit("|", 1)[1]: _named(row)
+            for key, row in shard.scan(COLLECTION, prefix)
+            if row.owed_minor
+        },
         "source_records": [
             {
                 "event_id": row.event_id,
@@ -80,6 +87,11 @@ def account(shard: Readable, name: str) -> Json | None:
         ],
         "exceptions": exceptions(shard, name)["exceptions"],
     }
+
+
+def _named(row: CollectionRow) -> Json:
+    """The state of collection by the names of its fields."""
+    return {name: getattr(row, name) for name in row.__struct_fields__}
 
 
 def subscription(shard: Readable, name: str, subscription_id: str) -> Json | None:
@@ -107,6 +119,7 @@ def document(shard: Readable, name: str, document_id: str) -> Json | None:
     prefix = row_key(name, document_id, "")
     facts = [fact for _, fact in shard.scan(FACT, prefix)]
     waiting = shard.get(WAIT, row_key(name, document_id))
+    collection = shard.get(COLLECTION, row_key(name, document_id))
     return {
         "account": name,
         "document": document_id,
@@ -117,6 +130,7 @@ def document(shard: Readable, name: str, document_id: str) -> Json | None:
         "entity_rule": row.entity_rule,
         "next_release_ms": row.next_release_ms,
         "running": {f"{measure}_minor": amount for measure, amount in row.sums.items()},
+        "collection": _named(collection) if collection else None,
         "waiting": waiting.reasons if waiting else {},
         "facts": [
             {

@@ -28,11 +28,13 @@ def create_app(settings: Settings) -> LaneApp:
     )
     app = build_app(
         topology,
-        bootstrap_servers=settings.bootstrap_servers,
+        bootstrap_servers=settings.brokers(),
         data_dir=settings.data_dir,
         web_host=settings.host,
         web_port=settings.worker_web_port,
         public_url=settings.public_url,
+        standby_replicas=settings.standby_replicas,
+        drain_timeout_s=settings.drain_seconds,
         clock=_clock(contracts, settings) if settings.clock == "system" else None,
     )
     web.add_views(app)

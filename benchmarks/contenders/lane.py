@@ -56,6 +56,11 @@ def _active(app: LaneApp) -> int:
     return sum(1 for seat in seats if seat.state is SeatState.ACTIVE)
 
 
+def _warm(app: LaneApp) -> int:
+    followed = list(app.lanes.standbys.followed.values())
+    return sum(1 for one in followed if one.lag == 0)
+
+
 def main() -> None:
     """Run until a signal."""
     options = told()
@@ -79,8 +84,10 @@ def main() -> None:
         bootstrap_servers=options.bootstrap_servers,
         data_dir=options.work_dir,
         web_port=free_port(),
+        standby_replicas=options.standbys,
     )
     mark_active(lambda: _active(app))
+    mark_active(lambda: min(_active(app), _warm(app)), "kept")
     profile = os.environ.get("BENCHMARK_PROFILE")
     if profile is None:
         run_worker(app, loglevel="WARN")

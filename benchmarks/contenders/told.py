@@ -28,6 +28,7 @@ class Told:
     work_dir: Path
     run: str
     codec: str
+    standbys: int
 
 
 def told() -> Told:
@@ -39,6 +40,7 @@ def told() -> Told:
     parser.add_argument("--total", type=int, required=True)
     parser.add_argument("--work-dir", type=Path, required=True)
     parser.add_argument("--codec", default="fastavro")
+    parser.add_argument("--standbys", type=int, default=0)
     return Told(**vars(parser.parse_args()))
 
 
@@ -48,7 +50,7 @@ def mark(name: str) -> None:
     print(f"\nMARK {name}", flush=True)
 
 
-def mark_active(active: Callable[[], int]) -> None:
+def mark_active(active: Callable[[], int], word: str = "active") -> None:
     """Watch, in a thread, how many partitions are at work here, and tell of every change."""
 
     def watch() -> None:
@@ -57,7 +59,7 @@ def mark_active(active: Callable[[], int]) -> None:
             now = active()
             if now != told:
                 told = now
-                mark(f"active {now}")
+                mark(f"{word} {now}")
             time.sleep(_LOOK_EVERY_S)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -62,6 +62,17 @@ def billing_amounts(facts: Sequence[Fact], without: Collection[str] = ()) -> lis
     return found
 
 
+def owed_amount(facts: Sequence[Fact]) -> int:
+    """What all facts of a document leave to pay, minor units; below zero when more was paid."""
+    told = in_order(facts)
+    walk = _Walk(told, refund_amounts(told), charged_amounts(told))
+    for fact in sorted(told, key=lambda one: one.kind != "invoice_issued"):
+        figures = _FIGURES.get(fact.kind)
+        for _ in figures(walk, fact) if figures else ():
+            pass
+    return walk.owed
+
+
 def charged_amounts(facts: Sequence[Fact]) -> Mapping[str, int | None]:
     """What each telling of a payment charged by itself; None: another telling has it.
 

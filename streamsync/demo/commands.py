@@ -96,10 +96,22 @@ def demo(
 
 def _existing(bootstrap_servers: str | None, schema_registry_url: str | None) -> dict[str, str]:
     if bootstrap_servers is None and schema_registry_url is None:
+        _refuse_credentials()
         return {}
     if bootstrap_servers is None or schema_registry_url is None:
         raise typer.BadParameter("give --bootstrap-servers and --schema-registry-url together")
     return {"bootstrap_servers": bootstrap_servers, "schema_registry_url": schema_registry_url}
+
+
+def _refuse_credentials() -> None:
+    """The demo's own broker is plain and on loopback: settings for another one are a mistake."""
+    from streamsync.config import Settings  # noqa: PLC0415
+
+    if Settings().security_protocol != "PLAINTEXT":
+        raise typer.BadParameter(
+            "STREAMSYNC_SECURITY_PROTOCOL is set, but the demo's own broker has no encryption: "
+            "unset it, or give --bootstrap-servers and --schema-registry-url"
+        )
 
 
 def _settings(data_dir: Path | None, ports: dict[str, int]) -> Settings:

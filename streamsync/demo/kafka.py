@@ -15,6 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from confluent_kafka import TopicPartition as Seat
 from confluent_kafka.admin import AdminClient
 
+from streamsync.brokers import Brokers
 from streamsync.contracts import ContractError, Contracts
 from streamsync.core.records import Customer, Tick
 from streamsync.demo.options import DemoError
@@ -40,12 +41,12 @@ class Stored:
 class Kafka:
     """One broker, by confluent-kafka; every call blocks."""
 
-    def __init__(self, bootstrap_servers: str, contracts: Contracts) -> None:
-        self._bootstrap = bootstrap_servers
+    def __init__(self, brokers: Brokers, contracts: Contracts) -> None:
+        self._brokers = brokers
         self._contracts = contracts
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap_servers,
+                **brokers.librdkafka(),
                 "acks": "all",
                 "enable.idempotence": True,
                 # Kafka's own hash of the key, as every other writer of these topics.
@@ -87,13 +88,13 @@ class Kafka:
             )
         if self._producer.flush(_PATIENCE_S) or failed:
             why = failed[0] if failed else "no answer"
-            raise DemoError(f"Kafka at {self._bootstrap} did not take a record: {why}.")
+            raise DemoError(f"Kafka at {self._brokers} did not take a record: {why}.")
 
     def read(self, topic: str) -> list[Stored]:
         """Everything committed in a topic; nothing when there is no such topic."""
         consumer = Consumer(
             {
-                "bootstrap.servers": self._bootstrap,
+                **self._brokers.librdkafka(),
                 "group.id": "streamsync-demo",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
@@ -118,7 +119,7 @@ class Kafka:
             batch = consumer.consume(_BATCH, _POLL_S)
             silent_s = 0.0 if batch else silent_s + _POLL_S
             if silent_s > _PATIENCE_S:
-                raise DemoError(f"Kafka at {self._bootstrap} gives nothing of topic {topic}.")
+                raise DemoError(f"Kafka at {self._brokers} gives nothing of topic {topic}.")
             for message in batch:
                 error, value = message.error(), message.value()
                 partition, offset = message.partition() or 0, message.offset() or 0
@@ -137,19 +138,19 @@ class Kafka:
             raise DemoError(f"Topic {topic} holds a record that is none: {error}.") from error
 
 
-def require_unused(bootstrap_servers: str) -> None:
+def require_unused(brokers: Brokers) -> None:
     """Refuse a broker that holds streamsync's topics: the demo's figures would mix with theirs."""
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": _ERRORS_ONLY})
+    admin = AdminClient({**brokers.librdkafka(), "log_level": _ERRORS_ONLY})
     try:
         known = set(admin.list_topics(timeout=_ANSWER_SECONDS).topics)
     except KafkaException as error:
         raise DemoError(
-            f"Kafka at {bootstrap_servers} does not answer ({error.args[0].str()}): start it, or "
+            f"Kafka at {brokers} does not answer ({error.args[0].str()}): start it, or "
             "leave --bootstrap-servers out and the demo starts one."
         ) from error
     taken = sorted(known & {spec.name for spec in topics.declared(1)})
     if taken:
         raise DemoError(
-            f"Kafka at {bootstrap_servers} already holds the topic {taken[0]}: the demo needs a "
+            f"Kafka at {brokers} already holds the topic {taken[0]}: the demo needs a "
             "broker of its own; leave --bootstrap-servers out and it starts one."
         )

@@ -103,8 +103,8 @@ def require_ports(options: DemoOptions) -> None:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The settings as variables."""
+    """The settings as variables; the brokers' password is inherited, and written nowhere."""
     return {
         f"STREAMSYNC_{name.upper()}": str(value)
-        for name, value in settings.model_dump(exclude_none=True).items()
+        for name, value in settings.model_dump(exclude_none=True, exclude={"sasl_password"}).items()
     }

@@ -61,7 +61,7 @@ def run(options: DemoOptions) -> int:
         _on_signals(_stop)
         try:
             if not options.own_broker:
-                require_unused(options.settings.bootstrap_servers)
+                require_unused(options.settings.brokers())
                 return asyncio.run(_run(options, company, scenario, console))
             return _on_platform(options, company, scenario, console)
         except Stopped:
@@ -167,9 +167,7 @@ def _publish_rules(options: DemoOptions, company: Company) -> Contracts:
     settings = options.settings
     contracts = Contracts(SchemaRegistry(settings.schema_registry_url))
     specs = {spec.name: spec for spec in topics.declared(settings.partitions)}
-    broker = Broker(
-        settings.bootstrap_servers, contracts, specs[topics.CONTROL], specs[topics.CUSTOMERS]
-    )
+    broker = Broker(settings.brokers(), contracts, specs[topics.CONTROL], specs[topics.CUSTOMERS])
     broker.create_topics()
     broker.publish([reference_data(company, 0, "streamsync demo", None)], ())
     return contracts
@@ -192,7 +190,7 @@ def _connect(
         partitions=settings.partitions,
         views=Views(session, [f"http://127.0.0.1:{port}" for port in options.worker_ports]),
         erp=Erp(session, f"http://127.0.0.1:{settings.erp_port}", secret.erp_token),
-        kafka=Kafka(settings.bootstrap_servers, contracts),
+        kafka=Kafka(settings.brokers(), contracts),
         delivery=Delivery(session, f"http://127.0.0.1:{settings.ingress_port}", source),
     )
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import subprocess
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -47,15 +48,36 @@ _SETTINGS = {
     "num.io.threads": "4",
 }
 
+_SECURED = "SECURED"
 
-def kafka_server(java: Path, jars: Path, folder: Path, port: int, heap_mb: int = 512) -> Server:
+
+@dataclass(frozen=True)
+class SecuredListener:
+    """A second door with encryption or credentials, beside the plain one on loopback.
+
+    `settings` are the broker's own: key store, SASL mechanisms, users.
+    """
+
+    port: int
+    protocol: str
+    settings: Mapping[str, str] = field(repr=False)
+
+
+def kafka_server(
+    java: Path,
+    jars: Path,
+    folder: Path,
+    port: int,
+    heap_mb: int = 512,
+    secured: SecuredListener | None = None,
+) -> Server:
     """The broker on `port` of the loopback address, with its data in `folder`."""
     jvm: list[str | Path] = [java, *_JVM, f"-Xmx{heap_mb}m"]
     classes = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{jars}/kafka/*"]
 
     def command() -> list[str | Path]:
         settings = folder / "server.properties"
-        settings.write_text(_properties(folder, port), encoding="utf-8")
+        settings.write_text(_properties(folder, port, secured), encoding="utf-8")
         if not (folder / "log" / "meta.properties").exists():
             _format([*jvm, *classes], settings)
         return [*jvm, *classes, "kafka.Kafka", settings]
@@ -63,7 +85,7 @@ def kafka_server(java: Path, jars: Path, folder: Path, port: int, heap_mb: int =
     return Server("kafka", folder=folder, command=command, answers=_answers(port))
 
 
-def _properties(folder: Path, port: int) -> str:
+def _properties(folder: Path, port: int, secured: SecuredListener | None) -> str:
     # Nobody but the broker itself talks to its controller: any free port does.
     controller = f"127.0.0.1:{free_port()}"
     settings = _SETTINGS | {
@@ -72,7 +94,20 @@ def _properties(folder: Path, port: int) -> str:
         "controller.quorum.voters": f"1@{controller}",
         "log.dirs": str(folder / "log"),
     }
+    if secured is not None:
+        settings = _with_listener(settings, secured)
     return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def _with_listener(settings: Mapping[str, str], secured: SecuredListener) -> dict[str, str]:
+    listener = f"{_SECURED}://127.0.0.1:{secured.port}"
+    protocols = "listener.security.protocol.map"
+    added = {
+        "listeners": f"{settings['listeners']},{listener}",
+        "advertised.listeners": f"{settings['advertised.listeners']},{listener}",
+        protocols: f"{settings[protocols]},{_SECURED}:{secured.protocol}",
+    }
+    return {**settings, **added, **secured.settings}
 
 
 def _format(java: list[str | Path], settings: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Self
 
 from streamsync.embedded.apicurio import API, apicurio_server
 from streamsync.embedded.jars import ensure_jars
-from streamsync.embedded.kafka import kafka_server
+from streamsync.embedded.kafka import SecuredListener, kafka_server
 from streamsync.embedded.prerequisites import find_java
 from streamsync.embedded.problems import PlatformProblem
 from streamsync.embedded.server import Server, free_port, require_free
@@ -25,7 +25,8 @@ from streamsync.embedded.server import Server, free_port, require_free
 class EmbeddedPlatform:
     """A broker and a registry on loopback; a context manager, or `start` and `stop`.
 
-    A port of 0 is a free one; `registry_port=None` starts no registry.
+    A port of 0 is a free one; `registry_port=None` starts no registry. `secured` opens a second
+    door to the broker, with encryption or credentials.
     """
 
     def __init__(
@@ -34,11 +35,13 @@ class EmbeddedPlatform:
         *,
         kafka_port: int = 0,
         registry_port: int | None = 0,
+        secured: SecuredListener | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._folder = Path(data_dir).resolve() / "broker"
         self.kafka_port = kafka_port or free_port()
         self.registry_port = free_port() if registry_port == 0 else registry_port
+        self._secured = secured
         self._say = say
         self._lock: int | None = None
         self._kafka: Server | None = None
@@ -75,7 +78,9 @@ class EmbeddedPlatform:
         jars = ensure_jars(java, self._say)
         self._take_lock()
         try:
-            self._kafka = kafka_server(java, jars, self._folder / "kafka", self.kafka_port)
+            self._kafka = kafka_server(
+                java, jars, self._folder / "kafka", self.kafka_port, secured=self._secured
+            )
             if self.registry_port is not None:
                 self._registry = apicurio_server(
                     java, jars, self._folder / "registry", self.registry_port

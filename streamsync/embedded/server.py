@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -22,6 +23,8 @@ from streamsync.embedded.problems import PlatformProblem
 
 _STOPS_WITHIN_S = 20.0
 _LOOK_EVERY_S = 0.05
+_PORTS = (20_000, 32_000)
+_PORTS_TRIED = 100
 
 
 class Server:
@@ -175,7 +178,19 @@ def start_time(pid: int) -> str | None:
 
 
 def free_port() -> int:
-    """A port of the loopback address that nothing uses now."""
+    """A port of the loopback address that nothing uses now.
+
+    Below the ports that the system gives to outgoing connections: one of those could be taken by
+    a client between this look and the server's start.
+    """
+    for _ in range(_PORTS_TRIED):
+        port = random.randrange(*_PORTS)  # noqa: S311 - no secret
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

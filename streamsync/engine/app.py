@@ -9,26 +9,34 @@ work beside the lanes.
 from __future__ import annotations
 
 import gc
+import logging
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import faust
+from faust.auth import Credentials, SASLCredentials, SSLCredentials
 from faust.stores import STORES
 from faust.transport.drivers import TRANSPORTS
 from prometheus_client import CollectorRegistry
 from yarl import URL
 
+from streamsync.brokers import Brokers
 from streamsync.engine import watch
 from streamsync.engine.clock import Clock, ClockSpec
 from streamsync.engine.cluster import Cluster
 from streamsync.engine.commit import FaultHook, no_faults
+from streamsync.engine.health import add_pages
 from streamsync.engine.lane import LaneSpec, Topology
 from streamsync.engine.lanes import Lanes
 from streamsync.engine.metrics import EngineMetrics
 from streamsync.engine.store import LaneStore
-from streamsync.engine.tables import LaneTableManager
+from streamsync.engine.tables import LaneTable, LaneTableManager
 from streamsync.engine.views import Views
+
+log = logging.getLogger(__name__)
 
 SCHEME = "streamsync"
 GC_THRESHOLDS = (50_000, 20, 20)
@@ -44,7 +52,7 @@ class LaneApp(faust.App):
 def build_app(
     topology: Topology,
     *,
-    bootstrap_servers: str,
+    bootstrap_servers: Brokers | str,
     data_dir: Path | str,
     web_host: str = "127.0.0.1",
     web_port: int = 6066,
@@ -53,18 +61,26 @@ def build_app(
     registry: CollectorRegistry | None = None,
     fault: FaultHook = no_faults,
     session_timeout_s: float = 10.0,
+    standby_replicas: int = 1,
+    drain_timeout_s: float = 30.0,
 ) -> LaneApp:
     """The Faust app of a topology; nothing is contacted before it starts.
 
+    `bootstrap_servers` are plain addresses, or brokers with encryption and credentials.
     `public_url` is how other workers reach this one's views, when not by host and port.
+    `standby_replicas` is on how many other workers each lane partition has a warm copy.
+    After SIGTERM a worker commits and leaves the group; one that still runs after
+    `drain_timeout_s` is ended, and what it had not committed is done again by its successor.
     Without `clock` time comes from outside (`clock: external`).
     `fault` is called after each numbered commit step: for tests that kill the process there.
     """
     TRANSPORTS.aliases[SCHEME] = "streamsync.engine.transport:LaneTransport"
     STORES.aliases[SCHEME] = "streamsync.engine.store:LaneStore"
+    brokers = Brokers.of(bootstrap_servers)
     app = LaneApp(
         topology.app_id,
-        broker=[URL(f"{SCHEME}://{server.strip()}") for server in bootstrap_servers.split(",")],
+        broker=[URL(f"{SCHEME}://{address}") for address in brokers.addresses],
+        broker_credentials=_credentials(brokers),
         store="rocksdb://",
         datadir=str(data_dir),
         TableManager=LaneTableManager,
@@ -73,6 +89,7 @@ def build_app(
         web_host=web_host,
         web_port=web_port,
         canonical_url=public_url,
+        table_standby_replicas=standby_replicas,
         broker_session_timeout=session_timeout_s,
         broker_heartbeat_interval=session_timeout_s / 5,
         broker_rebalance_timeout=30.0,
@@ -85,26 +102,52 @@ def build_app(
     )
     app.lanes = Lanes(
         topology,
-        Cluster(bootstrap_servers),
+        Cluster(brokers),
         EngineMetrics(registry if registry is not None else CollectorRegistry()),
         fault,
     )
     for spec in topology.lanes:
         _add_lane(app, topology, spec)
+    app.lanes.membership.session_timeout_s = session_timeout_s
     app.views = Views(app)
     app.timer(interval=watch.INTERVAL_S, name="hanging transactions")(app.lanes.look_for_hanging)
+    add_pages(app)
+    _bound_drain(app, drain_timeout_s)
     if clock is not None:
         _add_clock(app, topology, clock)
     return app
 
 
+def _bound_drain(app: LaneApp, timeout_s: float) -> None:
+    def end() -> None:
+        log.error(
+            "The worker did not end within %.0f s; it is ended now. Nothing is lost: its "
+            "partitions go on from their last commit.", timeout_s,
+        )  # fmt: skip
+        os._exit(1)
+
+    async def begin(_app: Any, *_: Any, **__: Any) -> None:
+        timer = threading.Timer(timeout_s, end)
+        timer.daemon = True
+        timer.start()
+
+    app.on_before_shutdown.connect(cast(Any, begin))
+
+
 def _add_lane(app: LaneApp, topology: Topology, spec: LaneSpec) -> None:
-    table = app.Table(
-        spec.name,
-        partitions=topology.topic(spec.source).partitions,
-        key_type=bytes,
-        value_type=bytes,
-        store=f"{SCHEME}:{spec.name}",
+    table = cast(
+        LaneTable,
+        app.tables.add(
+            LaneTable(
+                app,
+                name=spec.name,
+                partitions=topology.topic(spec.source).partitions,
+                key_type=bytes,
+                value_type=bytes,
+                store=f"{SCHEME}:{spec.name}",
+                help=f"Rows of lane {spec.name}, read only.",
+            )
+        ),
     )
     app.lanes.add(spec, lambda: cast(LaneStore, table.data))
     app.topics.add(app.topic(spec.source, key_type=bytes, value_type=bytes, acks=False))
@@ -114,6 +157,19 @@ def _add_clock(app: LaneApp, topology: Topology, spec: ClockSpec) -> None:
     clock = Clock(spec, app.lanes.cluster, topology.app_id, app.lanes.metrics.ticks.inc)
 
     app.timer(interval=spec.interval_ms / 1_000, on_leader=True, name="clock")(clock.emit)
+
+
+def _credentials(brokers: Brokers) -> Credentials | None:
+    """The same as Faust's own clients want it."""
+    context = brokers.ssl_context()
+    if brokers.uses_sasl:
+        return SASLCredentials(
+            username=brokers.username,
+            password=brokers.password,
+            mechanism=brokers.mechanism,
+            ssl_context=context,
+        )
+    return None if context is None else SSLCredentials(context)
 
 
 def _faust_partitioner(topology: Topology) -> Callable[[bytes | None, list[int], list[int]], int]:

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from streamsync.brokers import Brokers
 from streamsync.engine.lane import TopicSpec, Topology
 
 log = logging.getLogger(__name__)
@@ -79,10 +80,10 @@ class LaneProducer(Producer):
 class Cluster:
     """Makes clients of one broker cluster."""
 
-    def __init__(self, bootstrap_servers: str, settings: Mapping[str, str] | None = None) -> None:
-        self.bootstrap_servers = bootstrap_servers
+    def __init__(self, brokers: Brokers | str, settings: Mapping[str, str] | None = None) -> None:
+        self.brokers = Brokers.of(brokers)
         self._base: dict[str, Any] = {
-            "bootstrap.servers": bootstrap_servers,
+            **self.brokers.librdkafka(),
             "retry.backoff.ms": 10,  # concurrent transactions are retried at this pace
             "retry.backoff.max.ms": 1_000,
             "reconnect.backoff.max.ms": 2_000,
@@ -117,8 +118,13 @@ class Cluster:
             "message.timeout.ms": TRANSACTION_TIMEOUT_MS,
         }
 
-    def consumer(self, group_id: str, *, isolation: str = "read_committed") -> Consumer:
-        """A consumer for assigned partitions that tells where each of them ends."""
+    def consumer(
+        self, group_id: str, *, isolation: str = "read_committed", wait_ms: int = 10
+    ) -> Consumer:
+        """A consumer for assigned partitions that tells where each of them ends.
+
+        `wait_ms` is how long the broker holds a fetch that finds nothing.
+        """
         settings = {
             **self._base,
             "group.id": group_id,
@@ -128,8 +134,10 @@ class Cluster:
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
             "queued.min.messages": 200_000,
-            "fetch.message.max.bytes": 8 << 20,
-            "fetch.wait.max.ms": 10,
+            # What is read ahead of its use, in all: memory must not grow with the state.
+            "queued.max.messages.kbytes": 32 << 10,
+            "fetch.message.max.bytes": 4 << 20,
+            "fetch.wait.max.ms": wait_ms,
         }
         return Consumer(settings, logger=_client_log())
 
@@ -171,7 +179,7 @@ class Catalog:
                     log.warning("Topics can't be declared yet: %s", error.args[0])
                     time.sleep(min(0.2 * 2**attempt, 3.0))
         raise TopicError(
-            f"The broker at {self._cluster.bootstrap_servers} did not accept the topics "
+            f"The broker at {self._cluster.brokers} did not accept the topics "
             f"{', '.join(sorted(wanted))}: see the warnings above, and check that it runs."
         )
 

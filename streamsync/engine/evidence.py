@@ -139,7 +139,7 @@ def look(cluster: Cluster, starts: Mapping[Place, tuple[int, int]]) -> dict[Plac
     """
 
     async def run() -> dict[Place, list[Sighting]]:
-        client = AIOKafkaClient(bootstrap_servers=cluster.bootstrap_servers)
+        client = AIOKafkaClient(**cluster.brokers.aiokafka())
         try:
             await client.bootstrap()
             await client.set_topics(sorted({topic for topic, _ in starts}))

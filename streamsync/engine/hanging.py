@@ -209,7 +209,7 @@ async def _end(
 ) -> None:
     # librdkafka adds a partition to a transaction only with a record for it, aiokafka without.
     producer = AIOKafkaProducer(
-        bootstrap_servers=cluster.bootstrap_servers,
+        **cluster.brokers.aiokafka(),
         transactional_id=transactional_id,
         transaction_timeout_ms=_END_TIMEOUT_MS,
     )

@@ -12,9 +12,9 @@ may therefore appear twice after a crash, and must be harmless then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
@@ -94,6 +94,8 @@ CommitObserver = Callable[[int, int], None]
 class LaneSpec:
     """A named step over one source topic.
 
+    `rows` are the row types that its steps keep: workers of different releases compare them
+    before they share a state.
     `on_commit` is told, after a commit, how many records and outputs it held: for counters only,
     since after a crash between commit and call it is not called again.
     """
@@ -103,6 +105,7 @@ class LaneSpec:
     step: Step
     dead_letter: DeadLetter
     on_commit: CommitObserver | None = None
+    rows: Sequence[RowType[Any]] = ()
 
 
 @dataclass(frozen=True)

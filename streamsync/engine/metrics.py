@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -48,6 +50,18 @@ class EngineMetrics:
             "streamsync_lane_hanging_transactions", "Transactions whose end the broker forgot, "
             "noticed at work.", lane, registry=registry,
         )  # fmt: skip
+        self.recovery_left = Gauge(
+            "streamsync_lane_recovery_left_offsets", "Changelog offsets that a recovery still has "
+            "to read, at most that many rows.", partition, registry=registry,
+        )  # fmt: skip
+        self.recovery_seconds_left = Gauge(
+            "streamsync_lane_recovery_left_seconds", "Seconds until a recovery ends, at its "
+            "present rate.", lane, registry=registry,
+        )  # fmt: skip
+        self.standby_lag = Gauge(
+            "streamsync_lane_standby_lag_offsets", "Changelog offsets that a warm copy is behind.",
+            partition, registry=registry,
+        )  # fmt: skip
         self.rejoins = Counter(
             "streamsync_group_rejoins", "Times this worker asked the group again after fencing.",
             registry=registry,
@@ -59,3 +73,9 @@ class EngineMetrics:
         self.ticks = Counter(
             "streamsync_clock_ticks", "Ticks that this worker wrote as leader.", registry=registry
         )
+
+    def forget(self, lane: str, partition: int) -> None:
+        """Show no more of a partition that this worker gave up."""
+        for gauge in (self.lag, self.recovery_left, self.standby_lag):
+            with suppress(KeyError):
+                gauge.remove(lane, str(partition))

@@ -29,6 +29,7 @@ Headers = list[tuple[str, str | bytes | None]]
 SETTLE_TIMEOUT_S = TRANSACTION_TIMEOUT_MS / 1_000 + 5.0
 _CALL_TIMEOUT_S = 2.0
 _FLUSH_TIMEOUT_S = 0.2
+_LOST_ERROR = "without setting an exception"
 
 _FENCED = {
     KafkaError._FENCED,  # noqa: SLF001  (librdkafka's own codes have no other name)
@@ -78,7 +79,7 @@ class RowsOnDisk(Protocol):
     def write(
         self,
         partition: int,
-        rows: Sequence[tuple[bytes, bytes | None]],
+        rows: Iterable[tuple[bytes, bytes | None]],
         changelog_offset: int,
         marker: Marker,
     ) -> None: ...
@@ -167,10 +168,13 @@ def _error_of(raised: KafkaException | SystemError) -> KafkaError:
     """What librdkafka said.
 
     When it turns fatal while delivery reports wait, the client library raises its exception in
-    the middle of calling them back, and Python makes a SystemError of that.
+    the middle of calling them back, and Python makes a SystemError of that; or the exception is
+    lost, and Python only says so.
     """
     cause = raised.__cause__ if isinstance(raised, SystemError) else raised
     if not isinstance(cause, KafkaException):
+        if _LOST_ERROR in str(raised):
+            return KafkaError(KafkaError._FAIL, "the client library lost its error")  # noqa: SLF001
         raise raised
     error: KafkaError = cause.args[0]
     return error
@@ -364,11 +368,22 @@ class KafkaPort:
                 call()
                 return
             except (KafkaException, SystemError) as raised:
-                error = _error_of(raised)
+                error = self._named(_error_of(raised))
                 if again and error.retriable() and not self._abandoned and time.monotonic() < end:
                     time.sleep(0.01)
                     continue
                 self._give_up(error)
+
+    def _named(self, error: KafkaError) -> KafkaError:
+        """What is wrong with the producer, when the call itself did not say."""
+        if error.code() != KafkaError._FAIL:  # noqa: SLF001
+            return error
+        try:
+            self._producer.abort_transaction(_CALL_TIMEOUT_S)
+        except KafkaException as raised:
+            found: KafkaError = raised.args[0]
+            return found
+        return error
 
     def _give_up(self, error: KafkaError) -> None:
         if error.txn_requires_abort():

@@ -1,35 +1,35 @@
-"""Bring databases up to their changelog: steps 3 to 5, in threads.
+"""Bring databases up to their changelog and hand them out one by one: steps 3 to 5, in threads.
 
 Problem: a partition may only be worked on when its rows and its position are one cut of history,
-the earlier owner can't write any more, and nothing committed is missing. So first a new producer
-with the same transactional id fences the earlier owner and settles its open transaction; then
-the changelog is read, committed transactions only, until the broker says that its end is
-reached. Offsets are never compared with the end: transaction markers leave gaps. The database is
-written only at marker rows.
+the earlier owner can't write any more, and nothing committed is missing; and no partition should
+wait for a larger neighbour. So first a new producer with the same transactional id fences the
+earlier owner and settles its open transaction; then the changelog is read, committed
+transactions only, until the broker says that its end is reached; then the partition is handed
+out while others are still read. Offsets are never compared with the end: transaction markers
+leave gaps. `changelog` keeps memory bounded and the database a cut.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Protocol, cast
 
 from aiokafka.errors import KafkaError as AioKafkaError
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException
 
+from streamsync.engine.changelog import CALL_TIMEOUT_S, Changelog, ChangelogReader, Copy, RowDamaged
 from streamsync.engine.cluster import Cluster, LaneProducer
 from streamsync.engine.hanging import Settling, Writer
-from streamsync.engine.port import MARKER, Marker, RowsOnDisk
+from streamsync.engine.port import Marker
+from streamsync.engine.progress import Progress
 
 log = logging.getLogger(__name__)
 
-_CALL_TIMEOUT_S = 5.0
-_ROWS_PER_WRITE = 20_000
 _INIT_THREADS = 16
+_POLL_S = 0.1
 
 
 class RecoveryCancelled(Exception):
@@ -38,25 +38,6 @@ class RecoveryCancelled(Exception):
 
 class PositionLost(Exception):
     """The source topic doesn't hold the position that the changelog names."""
-
-
-class StoredPosition(Protocol):
-    @property
-    def changelog_offset(self) -> int | None: ...
-    @property
-    def marker(self) -> Marker | None: ...
-    @property
-    def topic_id(self) -> str | None: ...
-
-
-class Disk(RowsOnDisk, Protocol):
-    """What recovery needs of a store."""
-
-    def stored(self, partition: int) -> StoredPosition: ...
-
-    def bind(self, partition: int, topic_id: str) -> None: ...
-
-    def wipe(self, partition: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,61 +49,50 @@ class Recovered:
     changelog_rows: int
 
 
+Ready = Callable[[int, Recovered], None]
+
+
 @dataclass(frozen=True)
 class RecoveryPlan:
     """What to recover, and where it stands."""
 
-    lane: str
     app_id: str
     source: str
-    changelog: str
-    changelog_id: str
+    changelog: Changelog
     partitions: Sequence[int]
-    disk: Disk
+
+    @property
+    def lane(self) -> str:
+        return self.changelog.lane
 
     def writer(self, partition: int) -> Writer:
         transactional_id = f"{self.app_id}-{self.lane}-{partition}"
-        return Writer(transactional_id, self.changelog, partition)
+        return Writer(transactional_id, self.changelog.topic, partition)
 
 
 def recover(
     plan: RecoveryPlan,
     cluster: Cluster,
     cancelled: threading.Event,
-) -> dict[int, Recovered]:
-    """Recover partitions; blocks, tries again while no broker answers, until cancelled.
+    ready: Ready,
+    progress: Progress,
+) -> None:
+    """Recover partitions and hand each to `ready` as soon as it is; blocks, until cancelled.
 
-    Raises `RecoveryCancelled`, or `PositionLost` when going on would skip records.
+    Tries again while no broker answers. Raises `RecoveryCancelled`, `PositionLost` when going on
+    would skip records, or `RowDamaged` when rows would be left out.
     """
     with ThreadPoolExecutor(min(_INIT_THREADS, len(plan.partitions)), "init") as pool:
-        made = pool.map(
-            lambda partition: _fence(plan, partition, cluster, cancelled), plan.partitions
-        )
-        producers = dict(zip(plan.partitions, made, strict=True))
-    settling = _settling(plan, cluster, cancelled, producers)
-    writers = [plan.writer(partition) for partition in plan.partitions]
-    while True:
+        fencing = {
+            pool.submit(_fence, plan, partition, cluster, cancelled): partition
+            for partition in plan.partitions
+        }
+        work = _Recovery(plan, cluster, cancelled, ready, progress, fencing)
         try:
-            settling.changelogs(writers)
-            reading = _Reading(plan, cluster, cancelled)
-            try:
-                reading.run()
-            finally:
-                reading.consumer.close()
-            settling.outputs(writers, reading.marker)
-            break
-        except (KafkaException, AioKafkaError, TimeoutError) as error:
-            _wait(cancelled, f"Lane {plan.lane} can't be recovered yet: {error!r}")
-    log.info(
-        "Lane %s recovered partitions %s: %d changelog rows.",
-        plan.lane, sorted(plan.partitions), sum(reading.rows_read.values()),
-    )  # fmt: skip
-    return {
-        partition: Recovered(
-            producers[partition], reading.marker[partition], reading.rows_read[partition]
-        )
-        for partition in plan.partitions
-    }
+            work.run()
+            progress.ended()
+        finally:
+            work.close()
 
 
 def _fence(
@@ -133,7 +103,7 @@ def _fence(
     while True:
         _check(cancelled)
         try:
-            producer.init_transactions(_CALL_TIMEOUT_S)
+            producer.init_transactions(CALL_TIMEOUT_S)
             # What was lost before doesn't count: whatever may hang is looked for now.
             producer.poll(0)
             producer.connection_lost = False
@@ -145,15 +115,123 @@ def _fence(
             _wait(cancelled, f"Lane {plan.lane} partition {partition} waits: {error}")
 
 
+class _Recovery:
+    """Steps 4 and 5 for partitions as they are fenced."""
+
+    def __init__(
+        self,
+        plan: RecoveryPlan,
+        cluster: Cluster,
+        cancelled: threading.Event,
+        ready: Ready,
+        progress: Progress,
+        fencing: dict[Future[LaneProducer], int],
+    ) -> None:
+        self.plan = plan
+        self.cluster = cluster
+        self.cancelled = cancelled
+        self._ready = ready
+        self._progress = progress
+        self._fencing = fencing
+        self._producers: dict[int, LaneProducer] = {}
+        """Of partitions that are fenced and not handed out."""
+        self._settling = _settling(plan, cluster, cancelled, self._producers)
+        self._reader: ChangelogReader | None = None
+
+    def run(self) -> None:
+        while self._fencing or self._producers:
+            _check(self.cancelled)
+            try:
+                self._turn()
+            except (KafkaException, AioKafkaError, TimeoutError) as error:
+                self.close()  # what was read and not written is read again
+                _wait(self.cancelled, f"Lane {self.plan.lane} can't be recovered yet: {error!r}")
+
+    def close(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+
+    def _turn(self) -> None:
+        plan, reader = self.plan, self._open()
+        known = {partition for _, partition in reader.copies}
+        new = self._fenced() | (self._producers.keys() - known)
+        if new:
+            self._settling.changelogs(plan.writer(partition) for partition in new)
+            for partition in sorted(new):
+                copy = reader.add(plan.changelog, partition)
+                self._progress.began(partition, copy)
+        if not reader.copies:
+            return
+        at_end = reader.poll(_POLL_S)
+        if self._progress.is_due():
+            reader.hear_ends()
+            self._progress.tell(len(self._fencing))
+        finished = {place[1]: reader.copies[place] for place in at_end}
+        if not finished:
+            return
+        markers = {p: self._finish(p, copy) for p, copy in finished.items()}
+        self._settling.outputs([plan.writer(partition) for partition in finished], markers)
+        for partition, copy in finished.items():
+            reader.drop((plan.changelog.topic, partition))
+            self._progress.done(partition)
+            producer = self._producers.pop(partition)
+            self._ready(partition, Recovered(producer, markers[partition], copy.rows_read))
+
+    def _open(self) -> ChangelogReader:
+        if self._reader is None:
+            self._reader = ChangelogReader(self.cluster, f"{self.plan.app_id}-recovery")
+        return self._reader
+
+    def _fenced(self) -> set[int]:
+        """Partitions that have just been fenced; waits a moment when there is nothing else."""
+        timeout = 0.0 if self._producers else _POLL_S
+        done, _ = wait(self._fencing, timeout, FIRST_COMPLETED)
+        fenced = {self._fencing.pop(future): future.result() for future in done}
+        self._producers.update(fenced)
+        return set(fenced)
+
+    def _finish(self, partition: int, copy: Copy) -> Marker:
+        """Write the rest; where to read the source: at the marker, without one from the start.
+
+        Never at the group's offset: with no rows yet, everything before it would be missing.
+        """
+        plan = self.plan
+        copy.write()
+        low, high = self._open().end_of(plan.source, partition)
+        if copy.unmarked:
+            raise RowDamaged(
+                f"Topic {plan.changelog.topic!r} partition {partition} ends with rows that no "
+                "marker row follows: it was cut, or another program wrote there. Restore the "
+                "topic; or delete it with the data directory, to rebuild lane "
+                f"{plan.lane!r} from its source."
+            )
+        marker = copy.marker
+        if marker is None:
+            return Marker(low, low)
+        position = marker.position
+        if not low <= position <= high:
+            raise PositionLost(
+                f"Lane {plan.lane!r} is at offset {position} of partition {partition} of "
+                f"{plan.source!r}, which holds {low} to {high}: records were deleted before "
+                "they were read, or the topic was recreated. Restore the topic; or, to start "
+                f"over on purpose, delete topic {plan.changelog.topic!r} as well."
+            )
+        return marker
+
+
 def _settling(
     plan: RecoveryPlan,
     cluster: Cluster,
     cancelled: threading.Event,
     producers: dict[int, LaneProducer],
 ) -> Settling:
+    changelog = plan.changelog
+
     def held(partition: int, offset: int) -> bool:
-        stored = plan.disk.stored(partition)
-        return stored.topic_id == plan.changelog_id and (stored.changelog_offset or -1) >= offset
+        stored = changelog.disk.stored(partition)
+        known = -1 if stored.changelog_offset is None else stored.changelog_offset
+        return stored.topic_id == changelog.topic_id and known >= offset
 
     def fence(partition: int) -> None:
         producers[partition] = _fence(plan, partition, cluster, cancelled)
@@ -170,114 +248,3 @@ def _wait(cancelled: threading.Event, why: str) -> None:
     log.warning("%s", why)
     if cancelled.wait(0.5):
         raise RecoveryCancelled
-
-
-class _Reading:
-    """Steps 4 and 5 for the partitions of one lane, by one consumer."""
-
-    def __init__(self, plan: RecoveryPlan, cluster: Cluster, cancelled: threading.Event) -> None:
-        self.plan = plan
-        self.cancelled = cancelled
-        self.consumer: Consumer = cluster.consumer(f"{plan.app_id}-recovery")
-        self.marker: dict[int, Marker] = {}
-        self._marked: dict[int, Marker | None] = {}
-        self.rows_read = dict.fromkeys(plan.partitions, 0)
-        # Complete transactions, not yet on disk, and rows that still wait for their marker.
-        self._complete: dict[int, dict[bytes, bytes | None]] = {p: {} for p in plan.partitions}
-        self._waiting: dict[int, dict[bytes, bytes | None]] = {p: {} for p in plan.partitions}
-        self._marker_offset: dict[int, int] = {}
-
-    def run(self) -> None:
-        plan = self.plan
-        starts = [
-            TopicPartition(plan.changelog, partition, self._start(partition))
-            for partition in plan.partitions
-        ]
-        self.consumer.assign(starts)
-        left = set(plan.partitions)
-        reported = time.monotonic()
-        while left:
-            _check(self.cancelled)
-            for message in self.consumer.consume(10_000, 0.2):
-                error = message.error()
-                if error is None:
-                    self._take(message)
-                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                    left.discard(message.partition() or 0)
-                elif not error.retriable() and error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
-                    raise KafkaException(error)
-            if time.monotonic() - reported > 5:
-                reported = time.monotonic()
-                log.info("Lane %s recovers: %d rows.", plan.lane, sum(self.rows_read.values()))
-        for partition in plan.partitions:
-            self._write(partition)
-            self.marker[partition] = self._marker_that_fits(partition)
-
-    def _start(self, partition: int) -> int:
-        """Step 4: where to read on, or from the start when the database doesn't fit."""
-        plan = self.plan
-        low, high = self.consumer.get_watermark_offsets(
-            TopicPartition(plan.changelog, partition), _CALL_TIMEOUT_S
-        )
-        stored = plan.disk.stored(partition)
-        offset = stored.changelog_offset
-        if offset is not None and (
-            stored.topic_id != plan.changelog_id or not low <= offset + 1 <= high
-        ):
-            log.warning(
-                "Lane %s partition %d: the local database (changelog offset %d) doesn't fit topic "
-                "%s (offsets %d to %d); it is wiped and rebuilt.",
-                plan.lane, partition, offset, plan.changelog, low, high,
-            )  # fmt: skip
-            plan.disk.wipe(partition)
-            offset = None
-        if offset is None:
-            plan.disk.bind(partition, plan.changelog_id)
-            self._marked[partition] = None
-            return int(low)
-        self._marked[partition] = stored.marker
-        return offset + 1
-
-    def _take(self, message: Message) -> None:
-        partition, key = message.partition() or 0, message.key()
-        self.rows_read[partition] += 1
-        if key != MARKER:
-            self._waiting[partition][cast(bytes, key)] = message.value()
-            return
-        complete = self._complete[partition]
-        complete.update(self._waiting[partition])
-        self._waiting[partition] = {}
-        self._marked[partition] = Marker.decode(cast(bytes, message.value()))
-        self._marker_offset[partition] = message.offset() or 0
-        if len(complete) > _ROWS_PER_WRITE:
-            self._write(partition)
-
-    def _write(self, partition: int) -> None:
-        offset = self._marker_offset.pop(partition, None)
-        marker = self._marked[partition]
-        if offset is None or marker is None:
-            return
-        rows = list(self._complete[partition].items())
-        self.plan.disk.write(partition, rows, offset, marker)
-        self._complete[partition] = {}
-
-    def _marker_that_fits(self, partition: int) -> Marker:
-        """Where to read the source: at the marker; without one from the start.
-
-        Never at the group's offset: with no rows yet, everything before it would be missing.
-        """
-        low, high = self.consumer.get_watermark_offsets(
-            TopicPartition(self.plan.source, partition), _CALL_TIMEOUT_S
-        )
-        marker = self._marked[partition]
-        if marker is None:
-            return Marker(int(low), int(low))
-        position = marker.position
-        if not low <= position <= high:
-            raise PositionLost(
-                f"Lane {self.plan.lane!r} is at offset {position} of partition {partition} of "
-                f"{self.plan.source!r}, which holds {low} to {high}: records were deleted before "
-                "they were read, or the topic was recreated. Restore the topic; or, to start "
-                f"over on purpose, delete topic {self.plan.changelog!r} as well."
-            )
-        return marker

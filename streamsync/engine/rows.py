@@ -10,7 +10,7 @@ A row's key is `tag|suffix`; tags keep the row types of a shard apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -35,7 +35,7 @@ class UnknownRowVersion(RowError):
 class RowType(Generic[T]):
     """One kind of row: its tag, its current version and the readers of older versions."""
 
-    __slots__ = ("_decode", "_prefix", "_readers", "head", "tag", "version")
+    __slots__ = ("_decode", "_prefix", "_readers", "cls", "head", "tag", "version")
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class RowType(Generic[T]):
         if not 0 <= version <= _VERSION_MAX:
             raise RowError(f"The version {version} of row {tag!r} doesn't fit one byte.")
         self.tag = tag
+        self.cls = cls
         self.version = version
         self.head = tag + "|"
         self._prefix = bytes((version,))
@@ -60,6 +61,11 @@ class RowType(Generic[T]):
 
     def __repr__(self) -> str:
         return f"RowType({self.tag!r}, {self.version})"
+
+    @property
+    def versions(self) -> set[int]:
+        """Every version that can be read."""
+        return {self.version, *self._readers}
 
     def encode(self, value: T) -> bytes:
         return self._prefix + _encode(value)
@@ -79,8 +85,19 @@ class RowType(Generic[T]):
                 "the database is damaged or the layout changed without a new version; "
                 "delete the data directory to rebuild it from the changelog, or fix the version."
             ) from error
-        known = ", ".join(str(known) for known in sorted({self.version, *self._readers}))
+        known = ", ".join(str(known) for known in sorted(self.versions))
         raise UnknownRowVersion(
             f"Row {key!r} has version {version}, this program reads {known}: start the release "
             "that wrote it, or a later one."
         )
+
+
+def rows_of(*modules: Any) -> Sequence[RowType[Any]]:
+    """Every row type that modules define, in the order of their tags."""
+    found = {
+        value.tag: value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, RowType)
+    }
+    return [found[tag] for tag in sorted(found)]

@@ -5,14 +5,18 @@ knows nothing of source positions. A lane needs rows, changelog offset and posit
 once, or a crash between them would repeat or skip records.
 
 Next to the rows each database holds the changelog offset that it contains (under Faust's own
-key, so that Faust's tools read it), the source position that belongs to it, and the id of the
-changelog topic, so that a database is never read against a recreated topic.
+key, so that Faust's tools read it), the source position that belongs to it, the id of the
+changelog topic, so that a database is never read against a recreated topic, and when it was last
+written. Faust's tables read these rows too; only lanes write them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import rocksdict
@@ -21,8 +25,11 @@ from faust.stores import rocksdb
 from streamsync.engine.port import MARKER, Marker
 
 _TOPIC_ID = b"\0topic"
+_WRITTEN = b"\0written"
 _AFTER_ALL_KEYS = b"\xff"  # keys are UTF-8, or begin with a zero
+# Of all databases of the process together, however many partitions it has.
 _CACHE_BYTES = 64 << 20
+_WRITE_BUFFERS_BYTES = 64 << 20
 _WRITE_BUFFER_BYTES = 4 << 20
 
 
@@ -33,6 +40,7 @@ class Stored:
     changelog_offset: int | None
     marker: Marker | None
     topic_id: str | None
+    written_ms: int | None = None
 
 
 class DatabaseRows:
@@ -71,13 +79,20 @@ class SnapshotRows:
         return rows
 
 
+@cache
+def _memory() -> tuple[Any, Any]:
+    """The memory that all databases share."""
+    buffers = rocksdict.WriteBufferManager(_WRITE_BUFFERS_BYTES, allow_stall=False)
+    return rocksdict.Cache(_CACHE_BYTES), buffers
+
+
 class LaneStore(rocksdb.Store):
     """The store of a lane's table."""
 
     before_close: Callable[[], Awaitable[None]] | None = None
     """Step 15: the last commit must come while the databases are still open."""
 
-    _cache: Any = None
+    _opening = threading.Lock()
 
     def rows(self, partition: int) -> DatabaseRows:
         return DatabaseRows(self._db_for_partition(partition))
@@ -88,34 +103,51 @@ class LaneStore(rocksdb.Store):
     def stored(self, partition: int) -> Stored:
         database = self._db_for_partition(partition)
         offset, marker = database.get(self.offset_key), database.get(MARKER)
-        topic_id = database.get(_TOPIC_ID)
+        topic_id, written = database.get(_TOPIC_ID), database.get(_WRITTEN)
         return Stored(
             None if offset is None else int(offset),
             None if marker is None else Marker.decode(marker),
             None if topic_id is None else topic_id.decode(),
+            None if written is None else int(written),
         )
 
     def bind(self, partition: int, topic_id: str) -> None:
         """Remember which changelog topic this database belongs to."""
-        self._db_for_partition(partition).put(_TOPIC_ID, topic_id.encode())
+        database = self._db_for_partition(partition)
+        database.put(_TOPIC_ID, topic_id.encode())
+        database.put(_WRITTEN, b"%d" % (time.time() * 1_000))
 
     def write(
         self,
         partition: int,
-        rows: Sequence[tuple[bytes, bytes | None]],
+        rows: Iterable[tuple[bytes, bytes | None]],
         changelog_offset: int,
         marker: Marker,
     ) -> None:
         """Rows, changelog offset and position in one atomic write."""
-        batch = rocksdict.WriteBatch(raw_mode=True)
-        for key, value in rows:
-            if value is None:
-                batch.delete(key)
-            else:
-                batch.put(key, value)
-        batch.put(self.offset_key, b"%d" % changelog_offset)
+        batch = self._batch(rows, changelog_offset)
         batch.put(MARKER, marker.encode())
         self._db_for_partition(partition).write(batch)
+
+    def write_part(
+        self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], changelog_offset: int
+    ) -> None:
+        """Rows whose position is still to come; until then there is none."""
+        batch = self._batch(rows, changelog_offset)
+        batch.delete(MARKER)
+        self._db_for_partition(partition).write(batch)
+
+    def _batch(self, rows: Iterable[tuple[bytes, bytes | None]], changelog_offset: int) -> Any:
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        put, delete = batch.put, batch.delete
+        for key, value in rows:
+            if value is None:
+                delete(key)
+            else:
+                put(key, value)
+        put(self.offset_key, b"%d" % changelog_offset)
+        put(_WRITTEN, b"%d" % (time.time() * 1_000))
+        return batch
 
     def wipe(self, partition: int) -> None:
         """Delete every row; the changelog has everything that the database had.
@@ -124,19 +156,48 @@ class LaneStore(rocksdb.Store):
         """
         self._db_for_partition(partition).delete_range(b"", _AFTER_ALL_KEYS)
 
+    # -- what Faust's tables read: rows of partitions that this worker owns, no others
+
+    def _get(self, key: bytes) -> bytes | None:
+        for database in self._dbs_for_actives():
+            value: bytes | None = database.get(key)
+            if value is not None:
+                return value
+        return None
+
+    def _contains(self, key: bytes) -> bool:
+        return self._get(key) is not None
+
+    def _visible_keys(self, db: Any) -> Iterator[bytes]:
+        for key, _ in self._visible_items(db):
+            yield key
+
+    def _visible_items(self, db: Any) -> Iterator[tuple[bytes, bytes]]:
+        for key, value in super()._visible_items(db):
+            if not key.startswith(b"\0"):  # the engine's own
+                yield key, value
+
     async def stop(self) -> None:
         if self.before_close is not None:
             await self.before_close()
         await super().stop()
 
+    def _db_for_partition(self, partition: int) -> Any:
+        # Threads of recovery, standbys and views; a second open would find the first one's lock.
+        database = self._dbs.get(partition)
+        if database is None:
+            with self._opening:
+                database = super()._db_for_partition(partition)
+        return database
+
     def _open_for_partition(self, partition: int) -> Any:
-        if self._cache is None:
-            self._cache = rocksdict.Cache(_CACHE_BYTES)
+        block_cache, write_buffers = _memory()
         table = rocksdict.BlockBasedOptions()
         table.set_bloom_filter(10, block_based=False)
-        table.set_block_cache(self._cache)
+        table.set_block_cache(block_cache)
         options = rocksdict.Options(raw_mode=True)
         options.create_if_missing(True)
+        options.set_write_buffer_manager(write_buffers)
         options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
         options.set_max_write_buffer_number(3)
         options.set_block_based_table_factory(table)

@@ -2,7 +2,8 @@
 
 Problem: Faust's own recovery hangs on transactional changelogs (it waits for an offset that is a
 transaction marker) and skips rows that it can't decode. It must therefore see no work in lane
-changelogs, yet not declare the worker ready before the lanes are.
+changelogs. The lanes' own recovery begins where Faust's ends, and goes on in the background: stock
+agents work, and so does each lane partition that is ready, while others are still recovered.
 
 Pinned to faust-streaming 0.15.3; `tests/contract` says what changed if it does.
 """
@@ -15,11 +16,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.tables.manager import TableManager
-from faust.tables.recovery import RebalanceAgain, Recovery
+from faust.tables.recovery import Recovery
+from faust.tables.table import Table
 from faust.types import TP
 from faust.types.tables import CollectionT
-
-from streamsync.engine.recovery import RecoveryCancelled
 
 if TYPE_CHECKING:
     from streamsync.engine.app import LaneApp
@@ -32,6 +32,7 @@ class LaneRecovery(Recovery):
     """Faust's recovery for Faust's tables, the lanes' own for theirs."""
 
     _lane_tps: frozenset[TP] = frozenset()
+    _lane_standbys: frozenset[TP] = frozenset()
 
     @property
     def _lanes(self) -> Lanes:
@@ -44,25 +45,28 @@ class LaneRecovery(Recovery):
             super().add_active(table, tp)
 
     def add_standby(self, table: CollectionT, tp: TP) -> None:
-        # A lane's standby would read aborted rows too; lanes have none yet.
-        if tp.topic not in self._lanes.by_changelog:
+        if tp.topic in self._lanes.by_changelog:
+            self._lane_standbys |= {tp}
+        else:
             super().add_standby(table, tp)
 
     async def on_rebalance(self, *args: Any, **kwargs: Any) -> None:
-        self._lane_tps = frozenset()
+        self._lane_tps = self._lane_standbys = frozenset()
+        self._lanes.membership.confirm(self._lanes.membership.now())
         await super().on_rebalance(*args, **kwargs)
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
-        self._set_recovery_started()
-        owned = self._owned()
-        try:
-            await self._lanes.recover(
-                owned, lambda: bool(self.app.consumer_generation_id == generation_id)
-            )
-        except RecoveryCancelled:
-            raise RebalanceAgain from None
+        def still_ours() -> bool:
+            return bool(self.app.consumer_generation_id == generation_id)
+
         self._check_assignment()
         await super().on_recovery_completed(generation_id)
+        if not still_ours():
+            return
+        if not self.standby_tps:
+            # Faust waits for records of its standbys, and lanes' are none of them.
+            self.tables.on_standbys_ready()
+        await self._lanes.take_over(self._owned(), self._lane_standbys, still_ours)
 
     async def _wait(self, coro: Any, timeout: Any = None) -> None:
         # Faust takes a time-out for "the service was stopped" and ends recovery without a word,
@@ -98,6 +102,33 @@ class LaneRecovery(Recovery):
                     f"of lane {lane.spec.name!r}: the topic was not known when the worker "
                     "subscribed. Start the worker again."
                 )
+
+
+class LaneRowsAreReadOnly(Exception):
+    """An agent or a page wrote to a lane's table."""
+
+
+class LaneTable(Table[bytes, bytes]):
+    """A lane's rows as a Faust table: read by anybody, written by the lane alone.
+
+    Faust would send a row to the changelog before the store could refuse it.
+    """
+
+    def on_key_set(self, key: Any, value: Any) -> None:
+        self._refuse()
+
+    def on_key_del(self, key: Any) -> None:
+        self._refuse()
+
+    def on_clear(self) -> None:
+        self._refuse()
+
+    def _refuse(self) -> None:
+        raise LaneRowsAreReadOnly(
+            f"The rows of lane {self.name!r} are written by its step alone, in the transaction of "
+            "the record that changes them: send a record to the lane's source topic instead, or "
+            "keep a table of your own."
+        )
 
 
 class LaneTableManager(TableManager):

@@ -133,10 +133,11 @@ class LaneConsumer(driver.Consumer):
         await self.seek_seats(seats)
         for (topic, partition), seat in seats.items():
             committed[TP(topic, partition)] = seat.resume_position
-        changelogs = [tp for tp in self.assignment() if tp.topic in self._lanes.by_changelog]
-        if changelogs:
-            # Faust's own pause only hides what aiokafka would go on fetching.
-            await self._pause(changelogs)
+        # Faust's own pause only hides what aiokafka would go on fetching: changelogs, and sources
+        # whose partition is still recovered. A seat resumes its own, behind this in the queue.
+        idle = [tp for tp in self.assignment() if self._lanes.reads_nothing(tp)]
+        if idle:
+            await self._pause(idle)
         return committed
 
     async def seek_seats(self, seats: Mapping[tuple[str, int], Seat]) -> None:
@@ -199,17 +200,13 @@ class LaneConsumer(driver.Consumer):
     async def _report_offsets(self) -> None:
         if self.app.rebalancing:
             return
-        news: dict[TP, int] = {}
-        for lane in self._lanes.by_name.values():
-            for partition, seat in lane.seats.items():
-                tp, position = TP(lane.spec.source, partition), seat.committed_position
-                self._lanes.metrics.lag.labels(lane.spec.name, str(partition)).set(
-                    max(0, (self.end_offset(*tp) or position) - position)
-                )
-                if self._committed_offset.get(tp) != position:
-                    news[tp] = position
+        positions, membership = self._positions(), self._lanes.membership
+        news = {tp: at for tp, at in positions.items() if self._committed_offset.get(tp) != at}
+        if not news and membership.is_due():
+            news = positions  # told before, but the answer says that this worker is a member
         if not news:
             return
+        asked_at = membership.now()
         offsets = {
             TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in news.items()
         }
@@ -222,8 +219,21 @@ class LaneConsumer(driver.Consumer):
             self._lanes.metrics.offset_errors.inc()
             log.info("The group's offsets were not committed: %r", error)
             return
+        membership.confirm(asked_at)
         self._committed_offset.update(news)
         self.app.monitor.on_tp_commit(news)
+
+    def _positions(self) -> dict[TP, int]:
+        """Where every partition at work is committed; takes their lag by the way."""
+        positions: dict[TP, int] = {}
+        for lane in self._lanes.by_name.values():
+            for partition, seat in lane.seats.items():
+                tp, position = TP(lane.spec.source, partition), seat.committed_position
+                self._lanes.metrics.lag.labels(lane.spec.name, str(partition)).set(
+                    max(0, (self.end_offset(*tp) or position) - position)
+                )
+                positions[tp] = position
+        return positions
 
     def end_offset(self, topic: str, partition: int) -> int | None:
         try:

@@ -2,7 +2,9 @@
 
 Problem: finance and IT ask any worker; the rows are on one. A view is a function of a readable
 shard. The engine finds the owner: this worker answers from its own database, another one is asked
-over HTTP, and while a partition has no ready owner the answer is 503 with `Retry-After`.
+over HTTP, and while a partition has no ready owner the answer is 503 with `Retry-After`. Who would
+rather have an old answer than none says `?stale=true`: then a standby, or an owner that still
+recovers, answers with `"stale": true`, the source `position` of its rows and their `lag`.
 
 What a view sees is the last committed state, never a row of a transaction that may still abort:
 it reads a snapshot of RocksDB, which is only written after a commit (step 8). It may therefore be
@@ -15,8 +17,9 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 from faust.types.web import Request, Response
@@ -25,15 +28,15 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from yarl import URL
 
 from streamsync.engine.lane import Shard
+from streamsync.engine.reading import Age, Answer, Json, LocalRows, Unavailable
 from streamsync.engine.seat import SeatState
-from streamsync.engine.shard import LaneShard
 
 if TYPE_CHECKING:
     from streamsync.engine.app import LaneApp
+    from streamsync.engine.runtime import LaneRuntime
 
 log = logging.getLogger(__name__)
 
-Json = Any
 Read = Callable[..., Json]
 """`read(shard, **path parts)`; `None` means that there is no such thing (404)."""
 
@@ -42,11 +45,33 @@ RETRY_AFTER_S = 1
 _ASK_TIMEOUT_S = 10.0
 
 
-class Unavailable(Exception):
-    """No worker can answer for this partition right now."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request for one partition."""
 
-    def __init__(self, lane: str, partition: int, why: str) -> None:
-        super().__init__(f"Partition {partition} of {lane} can't be read now: {why}; try again.")
+    lane: str
+    partition: int
+    read: Callable[[Shard], Json]
+    path: str
+    """The path with which another worker is asked for the same."""
+    routed: bool
+    """It comes from another worker, which has asked or will ask everybody else."""
+    stale: bool
+    """A copy may answer when the owner can't."""
+
+    @classmethod
+    def of(
+        cls,
+        request: Request,
+        lane: str,
+        partition: int,
+        read: Callable[[Shard], Json],
+        path: str | None = None,
+    ) -> Asked:
+        return cls(
+            lane, partition, read, path or request.url.raw_path_qs,
+            routed=ROUTED in request.headers, stale=request.query.get("stale") == "true",
+        )  # fmt: skip
 
 
 class Views:
@@ -54,10 +79,20 @@ class Views:
 
     def __init__(self, app: LaneApp) -> None:
         self._app = app
-        self._page("/metrics", self._metrics)
-        self._page("/v1/partitions", self._partitions_page)
+        self.local = LocalRows(app.lanes)
+        self.page("/metrics", self._metrics)
+        self.page("/v1/partitions", self._partitions_page)
 
     # -- declaring
+
+    def page(self, path: str, handler: Callable[[View, Request], Awaitable[Response]]) -> None:
+        """Serve a page of any kind."""
+
+        async def page(view: View, request: Request, **_parts: str) -> Response:
+            return await handler(view, request)
+
+        # Faust names a route after its function; these are all called "page".
+        self._app.page(path, name=path)(page)
 
     def by_key(
         self, path: str, lane: str, key: Callable[[Mapping[str, str]], bytes], read: Read
@@ -69,15 +104,10 @@ class Views:
         async def page(view: View, request: Request) -> Response:
             parts = dict(request.match_info)
             partition = topology.partitioner(key(parts), topology.topic(source).partitions)
-            try:
-                local = await self.read_local(lane, partition, lambda shard: read(shard, **parts))
-            except Unavailable as why:
-                if self._is_routed(request):
-                    return self._unavailable(view, why)
-                return await self._route(view, request, lane, partition)
-            return self._found(view, local)
+            asked = Asked.of(request, lane, partition, lambda shard: read(shard, **parts))
+            return await self._answer(view, asked)
 
-        self._page(path, page)
+        self.page(path, page)
 
     def everywhere(
         self, path: str, lane: str, read: Read, merge: Callable[[list[Json]], Json] = list
@@ -89,87 +119,91 @@ class Views:
         async def page(view: View, request: Request) -> Response:
             parts = dict(request.match_info)
             only = request.query.get("partition")
+
+            def read_part(shard: Shard) -> Json:
+                return read(shard, **parts)
+
+            if only is not None:
+                if not only.isdecimal() or int(only) >= count:
+                    error = f"partition={only} is none of 0 to {count - 1}."
+                    return view.json({"error": error}, status=HTTPStatus.BAD_REQUEST)
+                asked = Asked.of(request, lane, int(only), read_part)
+                return await self._answer(view, asked)
+            paths = [
+                request.url.update_query(partition=str(number)).raw_path_qs
+                for number in range(count)
+            ]
             try:
-                if only is not None:
-                    if not only.isdecimal() or int(only) >= count:
-                        error = f"partition={only} is none of 0 to {count - 1}."
-                        return view.json({"error": error}, status=HTTPStatus.BAD_REQUEST)
-                    found = await self.read_local(
-                        lane, int(only), lambda shard: read(shard, **parts)
-                    )
-                    return self._found(view, found)
                 answers = await asyncio.gather(
                     *(
-                        self._ask(request, lane, partition, read, parts)
-                        for partition in range(count)
+                        self._part(Asked.of(request, lane, number, read_part, path))
+                        for number, path in enumerate(paths)
                     )
                 )
             except Unavailable as why:
                 return self._unavailable(view, why)
-            return self._found(view, merge([answer for answer in answers if answer is not None]))
+            found = merge([answer.found for answer in answers if answer.found is not None])
+            ages = {n: one.age for n, one in enumerate(answers) if one.age is not None}
+            return view.json(found if not ages else _marked(found, ages))
 
-        self._page(path, page)
+        self.page(path, page)
 
     # -- reading
 
-    async def read_local(self, lane: str, partition: int, read: Callable[[Shard], Json]) -> Json:
-        """Run `read` over a snapshot of a partition of this worker, else raise `Unavailable`."""
-        runtime = self._app.lanes.by_name[lane]
-        seat = runtime.seats.get(partition)
-        if seat is None or seat.state is not SeatState.ACTIVE:
-            raise Unavailable(lane, partition, "it is being recovered, or owned by another worker")
-
-        def in_thread() -> Json:
-            return read(LaneShard(partition, runtime.store.snapshot(partition)))
-
-        return await asyncio.get_running_loop().run_in_executor(self._app.lanes.pool, in_thread)
-
     def owner(self, lane: str, partition: int) -> URL | None:
         """The web address of the worker that owns a partition, as the group last said."""
-        changelog = self._app.lanes.by_name[lane].changelog
+        changelog = self._app.lanes.by_name[lane].changelog_topic
         for host, topics in self._app.router.table_metadata(lane).items():
             if partition in topics.get(changelog, ()):
                 return URL(host)
         return None
 
     def partitions(self) -> list[dict[str, Json]]:
-        """Every partition of every lane that this worker owns or recovers."""
+        """Every partition of every lane that this worker owns, recovers or keeps a copy of."""
         rows = []
-        for name, lane in self._app.lanes.by_name.items():
-            for partition in sorted({*lane.seats, *lane.recovering}):
-                seat = lane.seats.get(partition)
-                state = SeatState.RECOVERING if seat is None else seat.state
-                position = None if seat is None else seat.committed_position
-                end = self._app.lanes.group.end_offset(lane.spec.source, partition)
-                stored = None if seat is None else lane.store.stored(partition)
-                rows.append(
-                    {
-                        "lane": name,
-                        "source": lane.spec.source,
-                        "partition": partition,
-                        "owner": str(self._app.conf.canonical_url),
-                        "state": str(state),
-                        "position": position,
-                        "end": end,
-                        "lag": None if end is None or position is None else max(0, end - position),
-                        "changelog_offset": stored and stored.changelog_offset,
-                    }
-                )
+        for lane in self._app.lanes.by_name.values():
+            rows += [self._owned_row(lane, n) for n in sorted({*lane.seats, *lane.recovering})]
+            rows += [
+                self._row(lane, place[1], "standby", followed.position)
+                | {"changelog_lag": followed.lag}
+                for place, followed in sorted(self._app.lanes.standbys.followed.items())
+                if place[0] == lane.changelog_topic
+            ]
         return rows
 
+    def _owned_row(self, lane: LaneRuntime, partition: int) -> dict[str, Json]:
+        seat = lane.seats.get(partition)
+        if seat is None:
+            left = lane.progress.left.get(partition) if lane.progress is not None else None
+            row = self._row(lane, partition, str(SeatState.RECOVERING), None)
+            return row | {
+                "offsets_left": left and left.rows,
+                "seconds_left": left and left.seconds and round(left.seconds, 1),
+            }
+        end = self._app.lanes.group.end_offset(lane.spec.source, partition)
+        position = seat.committed_position
+        return self._row(lane, partition, str(seat.state), position) | {
+            "end": end,
+            "lag": None if end is None else max(0, end - position),
+            "changelog_offset": lane.store.stored(partition).changelog_offset,
+        }
+
+    def _row(
+        self, lane: LaneRuntime, partition: int, state: str, position: int | None
+    ) -> dict[str, Json]:
+        return {
+            "lane": lane.spec.name,
+            "source": lane.spec.source,
+            "partition": partition,
+            "owner": str(self._app.conf.canonical_url),
+            "state": state,
+            "position": position,
+            "end": None,
+            "lag": None,
+            "changelog_offset": None,
+        }
+
     # -- inside
-
-    def _page(self, path: str, handler: Callable[[View, Request], Awaitable[Response]]) -> None:
-        async def page(view: View, request: Request, **_parts: str) -> Response:
-            return await handler(view, request)
-
-        # Faust names a route after its function; these are all called "page".
-        self._app.page(path, name=path)(page)
-
-    def _found(self, view: View, answer: Json) -> Response:
-        if answer is None:
-            return view.json({"error": "There is no such thing."}, status=HTTPStatus.NOT_FOUND)
-        return view.json(answer)
 
     def _unavailable(self, view: View, why: Unavailable) -> Response:
         return view.json(
@@ -178,53 +212,65 @@ class Views:
             headers={"Retry-After": str(RETRY_AFTER_S)},
         )
 
-    @staticmethod
-    def _is_routed(request: Request) -> bool:
-        return ROUTED in request.headers
-
-    def _elsewhere(self, lane: str, partition: int) -> URL:
-        owner = self.owner(lane, partition)
-        mine = self._app.conf.canonical_url
-        if owner is None or (owner.host, owner.port) == (mine.host, mine.port):
-            raise Unavailable(lane, partition, "it is being recovered")
-        return owner
-
-    async def _route(self, view: View, request: Request, lane: str, partition: int) -> Response:
+    async def _answer(self, view: View, asked: Asked) -> Response:
         try:
-            owner = self._elsewhere(lane, partition)
-            status, body = await self._get(owner, _path(request))
+            answer = await self._part(asked)
         except Unavailable as why:
             return self._unavailable(view, why)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            return self._unavailable(view, Unavailable(lane, partition, f"its owner: {error!r}"))
-        headers = (
-            {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-        )
-        return view.text(body, content_type="application/json", status=status, headers=headers)
+        if answer.found is None:
+            nothing = Answer({"error": "There is no such thing."}, answer.age)
+            return view.json(nothing.marked(), status=HTTPStatus.NOT_FOUND)
+        return view.json(answer.marked())
 
-    async def _ask(
-        self, request: Request, lane: str, partition: int, read: Read, parts: Mapping[str, str]
-    ) -> Json:
+    async def _part(self, asked: Asked) -> Answer:
+        """One partition's answer: of its owner, or where that is allowed of a copy."""
         try:
-            return await self.read_local(lane, partition, lambda shard: read(shard, **parts))
+            return await self._owners(asked)
+        except Unavailable as why:
+            if not asked.stale:
+                raise
+            no_owner = why
+        try:
+            return await self.local.stale(asked.lane, asked.partition, asked.read)
         except Unavailable:
-            owner = self._elsewhere(lane, partition)
-        query = request.url.update_query(partition=str(partition))
-        try:
-            return await self._get_json(owner, query.raw_path_qs, lane, partition)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unavailable(lane, partition, f"its owner: {error!r}") from error
+            if asked.routed:
+                raise no_owner from None
+        for host in self._others():
+            try:
+                return await self._ask(host, asked)
+            except Unavailable as why:
+                log.debug("%s", why)
+        raise no_owner
 
-    async def _get_json(self, owner: URL, path: str, lane: str, partition: int) -> Json:
-        session = self._app.http_client
-        async with session.get(
-            _join(owner, path), headers={ROUTED: "1"}, timeout=_timeout()
-        ) as answer:
-            if answer.status == HTTPStatus.NOT_FOUND:
-                return None
-            if answer.status != HTTPStatus.OK:
-                raise Unavailable(lane, partition, f"its owner answered {answer.status}")
-            return await answer.json()
+    async def _owners(self, asked: Asked) -> Answer:
+        try:
+            return await self.local.fresh(asked.lane, asked.partition, asked.read)
+        except Unavailable:
+            if asked.routed:
+                raise
+        owner = self.owner(asked.lane, asked.partition)
+        mine = self._app.conf.canonical_url
+        if owner is None or (owner.host, owner.port) == (mine.host, mine.port):
+            raise Unavailable(asked.lane, asked.partition, "it is being recovered")
+        return await self._ask(owner, asked)
+
+    async def _ask(self, host: URL, asked: Asked) -> Answer:
+        """Another worker's answer, from its own rows."""
+        lane, partition = asked.lane, asked.partition
+        try:
+            status, body = await self._get(host, asked.path)
+            told = json.loads(body)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise Unavailable(lane, partition, f"{host}: {error!r}") from error
+        if status == HTTPStatus.NOT_FOUND:
+            return Answer(None, Answer.unmarked(told).age)
+        if status != HTTPStatus.OK:
+            raise Unavailable(lane, partition, f"{host} answered {status}")
+        return Answer.unmarked(told)
+
+    def _others(self) -> list[URL]:
+        mine = self._app.conf.canonical_url
+        return sorted({URL(host) for host in self._app.router.tables_metadata()} - {mine}, key=str)
 
     async def _get(self, owner: URL, path: str) -> tuple[int, str]:
         session = self._app.http_client
@@ -239,24 +285,25 @@ class Views:
 
     async def _partitions_page(self, view: View, request: Request) -> Response:
         rows = self.partitions()
-        if not self._is_routed(request):
-            mine = self._app.conf.canonical_url
-            hosts = {URL(host) for host in self._app.router.tables_metadata()}
-            for host in sorted(hosts - {mine}, key=str):
+        if ROUTED not in request.headers:
+            for host in self._others():
                 try:
-                    _, body = await self._get(host, _path(request))
+                    _, body = await self._get(host, request.url.raw_path_qs)
                     rows.extend(json.loads(body)["partitions"])
                 except (aiohttp.ClientError, TimeoutError, ValueError):
                     rows.append({"owner": str(host), "state": "unreachable"})
         return view.json({"partitions": rows})
 
 
+def _marked(found: Json, ages: Mapping[int, Age]) -> Json:
+    """A merged answer of which some parts are old, with their age by partition."""
+    inside = found if isinstance(found, dict) else {"answer": found}
+    parts = {str(n): {"position": age.position, "lag": age.lag} for n, age in ages.items()}
+    return {**inside, "stale": True, "stale_partitions": parts}
+
+
 def _join(owner: URL, path: str) -> URL:
     return URL(str(owner).rstrip("/") + path, encoded=True)
-
-
-def _path(request: Request) -> str:
-    return request.url.raw_path_qs
 
 
 def _timeout() -> aiohttp.ClientTimeout:

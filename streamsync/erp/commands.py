@@ -163,7 +163,7 @@ def adapter(
         erp=erp,
         entities=tuple(dict.fromkeys(entity)),
         data_dir=data_dir or settings.data_dir,
-        bootstrap_servers=bootstrap_servers or settings.bootstrap_servers,
+        brokers=settings.brokers(bootstrap_servers),
         host=host or settings.host,
         port=port or settings.adapter_port,
         budget=Budget(

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from streamsync.brokers import Brokers
 from streamsync.contracts import Contracts
 from streamsync.erp.budget import Budget
 from streamsync.erp.intake import Intake, Source
@@ -47,7 +48,7 @@ class Adapter:
     erp: str
     entities: tuple[str, ...]
     data_dir: Path
-    bootstrap_servers: str
+    brokers: Brokers
     host: str
     port: int
     budget: Budget
@@ -93,7 +94,7 @@ def _only_one(path: Path) -> Iterator[None]:
 def _assemble(
     options: Adapter, client: ErpClient, contracts: Contracts, outbox: Outbox
 ) -> _Process:
-    servers = {"bootstrap.servers": options.bootstrap_servers}
+    servers = options.brokers.librdkafka()
     metrics = AdapterMetrics(options.erp)
     publisher = Publisher(servers, outbox, metrics.delivered)
     parts = LaneParts(

@@ -25,6 +25,7 @@ from confluent_kafka import TopicPartition as Seat
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from streamsync.brokers import Brokers
 from streamsync.contracts import ContractError, Contracts
 from streamsync.core.records import Customer, ReferenceData, Tick
 from streamsync.engine.lane import TopicSpec
@@ -56,7 +57,7 @@ class Broker:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        brokers: Brokers,
         contracts: Contracts,
         control: TopicSpec,
         customers: TopicSpec,
@@ -64,10 +65,10 @@ class Broker:
         patience_s: int = 30,
     ) -> None:
         self._patience_s = patience_s
-        self._bootstrap = bootstrap_servers
+        self._bootstrap = str(brokers)
         # The library would write a line for each of its many attempts; the outcome is one sentence.
         self._client: dict[str, str | int | float | bool] = {
-            "bootstrap.servers": bootstrap_servers,
+            **brokers.librdkafka(),
             "log_level": 0,
         }
         self._contracts = contracts

@@ -181,8 +181,8 @@ def _broker(bootstrap_servers: str | None, schema_registry_url: str | None) -> B
     contracts = Contracts(SchemaRegistry(schema_registry_url or settings.schema_registry_url))
     contracts.load_history()
     specs = {spec.name: spec for spec in topics.declared(settings.partitions)}
-    servers = bootstrap_servers or settings.bootstrap_servers
-    return Broker(servers, contracts, specs[topics.CONTROL], specs[topics.CUSTOMERS])
+    brokers = settings.brokers(bootstrap_servers)
+    return Broker(brokers, contracts, specs[topics.CONTROL], specs[topics.CUSTOMERS])
 
 
 def _plan(broker: Broker, state: ControlState, folder: _Loaded) -> Plan:

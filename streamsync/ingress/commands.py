@@ -49,7 +49,7 @@ def ingress(
     address = IngressAddress(
         host=host or settings.host,
         port=settings.ingress_port if port is None else port,
-        bootstrap_servers=bootstrap_servers or settings.bootstrap_servers,
+        brokers=settings.brokers(bootstrap_servers),
         registry_url=schema_registry_url or settings.schema_registry_url,
         tenant=settings.tenant,
         partitions=settings.partitions,

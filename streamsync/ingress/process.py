@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
+from streamsync.brokers import Brokers
 from streamsync.contracts.codec import Contracts
 from streamsync.contracts.registry import SchemaRegistry
 from streamsync.ingress.server import Ingress
@@ -29,7 +30,7 @@ class IngressAddress:
 
     host: str
     port: int
-    bootstrap_servers: str
+    brokers: Brokers
     registry_url: str
     tenant: str
     partitions: int
@@ -63,7 +64,7 @@ async def serve(address: IngressAddress, sources: Mapping[str, ConfiguredSource]
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     storage = Storage(
-        address.bootstrap_servers,
+        address.brokers,
         lambda: Contracts(SchemaRegistry(address.registry_url, patience_s=_REGISTRY_S)),
         partitions=address.partitions,
         timeout_ms=limits.store_timeout_ms,

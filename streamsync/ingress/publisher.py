@@ -16,6 +16,8 @@ from collections.abc import Mapping
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from streamsync.brokers import Brokers
+
 logger = logging.getLogger(__name__)
 
 _POLL_S = 0.05
@@ -33,9 +35,9 @@ class NotStored(Exception):
 class Publisher:
     """An asyncio face of a confluent-kafka producer. Create it inside the running loop."""
 
-    def __init__(self, bootstrap_servers: str, probe_topic: str, *, timeout_ms: int) -> None:
+    def __init__(self, brokers: Brokers, probe_topic: str, *, timeout_ms: int) -> None:
         self._config: Mapping[str, str | int | bool] = {
-            "bootstrap.servers": bootstrap_servers,
+            **brokers.librdkafka(),
             "enable.idempotence": True,
             "acks": "all",
             "linger.ms": 5,

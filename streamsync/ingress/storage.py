@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from streamsync.brokers import Brokers
 from streamsync.contracts.codec import Contracts
 from streamsync.contracts.registry import RegistryUnavailable
 from streamsync.core.records import RawWebhook
@@ -36,17 +37,17 @@ class Storage:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        brokers: Brokers,
         contracts: Callable[[], Contracts],
         *,
         partitions: int,
         timeout_ms: int,
     ) -> None:
-        self._bootstrap_servers = bootstrap_servers
+        self._brokers = brokers
         self._make_contracts = contracts
         self._partitions = partitions
         self._contracts: Contracts | None = None
-        self._publisher = Publisher(bootstrap_servers, BILLING_WEBHOOKS, timeout_ms=timeout_ms)
+        self._publisher = Publisher(brokers, BILLING_WEBHOOKS, timeout_ms=timeout_ms)
 
     @property
     def ready(self) -> bool:
@@ -82,7 +83,7 @@ class Storage:
         return self._make_contracts()
 
     def _ensure_topic(self) -> None:
-        admin = AdminClient({"bootstrap.servers": self._bootstrap_servers}, logger=logger)
+        admin = AdminClient(self._brokers.librdkafka(), logger=logger)
         spec = next(t for t in declared(self._partitions) if t.name == BILLING_WEBHOOKS)
         found = admin.list_topics(spec.name, timeout=_ADMIN_S).topics[spec.name]
         if found.error is None:

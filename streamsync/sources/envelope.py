@@ -11,3 +11,7 @@ class Envelope:
 
     account: str | None
     event_id: str | None
+
+
+FETCHED = ":fetched"
+"""Ends the id of an event that was completed by a fetch; before it stands its original's id."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp.test_utils import TestServer
 
+from streamsync.brokers import Brokers
 from streamsync.contracts.codec import Contracts
 from streamsync.contracts.registry import SchemaRegistry
 from streamsync.embedded.platform import EmbeddedPlatform
@@ -70,7 +71,7 @@ async def test_a_broker_away_for_thirty_seconds_gets_503_and_loses_nothing(tmp_p
     await asyncio.to_thread(platform.start)
     try:
         storage = Storage(
-            platform.bootstrap_servers, lambda: contracts, partitions=4, timeout_ms=3000
+            Brokers(platform.bootstrap_servers), lambda: contracts, partitions=4, timeout_ms=3000
         )
         await storage.prepare()
         ingress = Ingress("acme", {"stripe": SOURCE}, storage.store, lambda: storage.ready)

@@ -15,6 +15,7 @@ import typer
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from typer.testing import CliRunner, Result
 
+from streamsync.brokers import Brokers
 from streamsync.contracts import Contracts, SchemaRegistry
 from streamsync.core.records import Customer, ReferenceData, Tick
 from streamsync.engine.lane import TopicSpec
@@ -38,7 +39,7 @@ class World:
 
     def broker(self) -> Broker:
         """A publisher of its own."""
-        return Broker(self.servers, self.contracts, self.control, self.customers)
+        return Broker(Brokers(self.servers), self.contracts, self.control, self.customers)
 
     def write(self, *values: bytes) -> None:
         """Records of others in the control topic."""
@@ -170,7 +171,7 @@ def test_customers_land_where_their_account_lives(world: World, acme: Path) -> N
 
 def test_broker_that_is_away_is_named_with_the_remedy() -> None:
     specs = TopicSpec("control", 1, {}), TopicSpec("customers", 1, {})
-    away = Broker("127.0.0.1:9", Contracts.in_memory(), *specs, patience_s=2)
+    away = Broker(Brokers("127.0.0.1:9"), Contracts.in_memory(), *specs, patience_s=2)
     with pytest.raises(
         BrokerUnavailable, match=r"127\.0\.0\.1:9 does not answer.*streamsync broker"
     ):

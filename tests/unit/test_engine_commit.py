@@ -234,6 +234,11 @@ def test_a_fatal_answer_in_the_middle_of_a_delivery_report_is_understood() -> No
     producer = FakeProducer({"flush": [broken]})
     with pytest.raises(Fenced):
         commit(batch(), port_over(producer, FakeDisk()))
+    lost = SystemError("flush returned NULL without setting an exception")
+    for known, meaning in ((error(KafkaError._FENCED, fatal=True), Fenced), (None, Unsettled)):
+        answers: dict[str, list[Any]] = {"flush": [lost], "abort": [known] if known else []}
+        with pytest.raises(meaning):
+            commit(batch(), port_over(FakeProducer(answers), FakeDisk()))
     producer = FakeProducer({"flush": [SystemError("something else")]})
     with pytest.raises(SystemError):
         commit(batch(), port_over(producer, FakeDisk()))

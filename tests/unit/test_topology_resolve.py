@@ -9,6 +9,7 @@ import pytest
 
 from tests import stripe_payloads as p
 from tests.ledger_driver import Books
+from topology import views
 
 BASIL = "2025-03-31.basil"
 
@@ -226,3 +227,40 @@ def test_a_charge_told_with_its_fee_later_completes_the_one_without() -> None:
     books.webhook(told("evt_bare_again", "charge.updated", bare))
     books.run()
     assert books.counts() == {"posted": 3, "no_entry": 1, "duplicate": 1}
+
+
+def test_the_state_of_collection_is_kept_until_the_invoice_is_paid() -> None:
+    due = p.FEB_15
+    issue = p.invoice(collection_method="send_invoice", due_date=due)
+    failing = issue | {"attempt_count": 2, "next_payment_attempt": p.JAN_15 + 86400,
+                       "amount_remaining": 3100}  # fmt: skip
+    overdue = failing | {"attempt_count": 3, "next_payment_attempt": None}
+    books = played(
+        [
+            told("evt_overdue", "invoice.overdue", overdue, created=p.FEB_15 + 9),
+            told("evt_issue", "invoice.finalized", issue),
+            told("evt_failed", "invoice.payment_failed", failing),
+        ]
+    )
+    name = "acme/stripe/cus_1"
+    shard = books.driver.shard_of("ledger", name.encode())
+    told_of = views.document(shard, name, "in_1")
+    assert told_of is not None
+    assert told_of["collection"] == {
+        "currency": "USD",
+        "owed_minor": 3100,
+        "attempts": 3,
+        "next_attempt_at_ms": None,
+        "due_at_ms": due * 1000,
+        "overdue": True,
+    }
+    account = views.account(shard, name)
+    assert account is not None and list(account["collection"]) == ["in_1"]
+    books.webhook(LIFE[1])
+    books.run()
+    shard = books.driver.shard_of("ledger", name.encode())
+    told_of = views.document(shard, name, "in_1")
+    assert told_of is not None
+    assert (told_of["collection"]["owed_minor"], told_of["collection"]["overdue"]) == (0, False)
+    account = views.account(shard, name)
+    assert account is not None and account["collection"] == {}
