@@ -13,10 +13,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -120,6 +122,12 @@ class LaneConsumer(driver.Consumer):
 
     def _new_consumer_thread(self) -> LaneConsumerThread:
         return LaneConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def verify_all_partitions_active(self) -> None:
+        # Faust looks after five seconds whether agents keep up; on a busy machine its own consumer
+        # may not have started by then, and the look would end the worker.
+        with suppress(ConsumerNotStarted):
+            await super().verify_all_partitions_active()
 
     # -- step 7: where to read
 
