@@ -30,6 +30,7 @@ class Told:
     at: int
     kind: str
     body: Object
+    version: str = payload.API_VERSION
 
 
 def months_later(second: int, months: int) -> int:

@@ -22,9 +22,9 @@ def newer(event: Told) -> Iterator[Told]:
     if change is None:
         yield event
         return
-    yield Told(event.at, event.kind, change(event.body))
+    yield Told(event.at, event.kind, change(event.body), API_VERSION)
     if event.kind == "invoice.paid" and event.body.get("charge"):
-        yield Told(event.at, "invoice_payment.paid", _payment(event.body))
+        yield Told(event.at, "invoice_payment.paid", _payment(event.body), API_VERSION)
 
 
 def _intent(charge: str) -> str:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from streamsync.simulator import payload, processor
 from streamsync.simulator.catalogue import PLANS
 from streamsync.simulator.life import DAY_S, Told, live
-from streamsync.simulator.newer import API_VERSION as NEWER
 from streamsync.simulator.newer import newer as in_newer_shape
 from streamsync.simulator.scenario import cast
 
@@ -55,11 +54,11 @@ def _noise(start: int, days: int) -> Iterator[Told]:
     yield Told(start + DAY_S // 2, "gift_allowance.granted", unknown)
 
 
-def _body(event: Told, identity: str, version: str) -> bytes:
+def _body(event: Told, identity: str) -> bytes:
     envelope = {
         "id": identity,
         "object": "event",
-        "api_version": version,
+        "api_version": event.version,
         "created": event.at,
         "data": {"object": event.body},
         "livemode": False,
@@ -76,25 +75,32 @@ def _within_day(second: int, delay: int, start: int) -> int:
 
 
 def simulate(
-    seed: int, days: int = 60, accounts: int = 100, start: date = START, *, newer: bool = False
+    seed: int,
+    days: int = 60,
+    accounts: int = 100,
+    start: date = START,
+    *,
+    newer: Callable[[int], bool] = lambda _: False,
 ) -> Iterator[SimulatedEvent]:
     """All deliveries in order of time. With 60 days, every feature is complete.
 
-    `newer`: in the shape of API version 2025-03-31 and later, with the events that it has beside.
+    `newer`: which accounts, by their number, are told in the shape of API version 2025-03-31 and
+    later, with the events that it has beside.
     """
     first = start_second(start)
-    told = [event for member in cast(seed, accounts) for event in live(member, first, seed, days)]
-    told.extend(_noise(first, days))
-    told.sort(key=lambda event: event.at)
-    moves = [(event.at, event.kind, event.body) for event in told]
-    told.extend(Told(*payout) for payout in processor.payouts(moves, first, days))
-    if newer:
-        told = [one for event in told for one in in_newer_shape(event)]
-    told.sort(key=lambda event: event.at)
-    version = NEWER if newer else payload.API_VERSION
-    bodies = [
-        _body(event, f"evt_{seed}x{number:06d}", version) for number, event in enumerate(told)
+    lives = [(member, live(member, first, seed, days)) for member in cast(seed, accounts)]
+    told = [
+        shaped
+        for member, life in lives
+        for event in life
+        for shaped in (in_newer_shape(event) if newer(member.index) else (event,))
     ]
+    moves = [(event.at, event.kind, event.body) for _, life in lives for event in life]
+    moves.sort(key=lambda move: move[0])
+    told.extend(_noise(first, days))
+    told.extend(Told(*payout) for payout in processor.payouts(moves, first, days))
+    told.sort(key=lambda event: event.at)
+    bodies = [_body(event, f"evt_{seed}x{number:06d}") for number, event in enumerate(told)]
     rng = random.Random(f"{seed}/deliveries")  # noqa: S311 - repeatable, not secret
     deliveries = [(event.at + 2, at) for at, event in enumerate(told)]
     issued = [at for at, event in enumerate(told) if event.kind == "invoice.finalized"]
