@@ -28,6 +28,8 @@ from topology.sequence import Codec, decode
 LANE: Final = "resolve"
 DEADLINE_MS: Final = 24 * 3_600_000
 """How long a link may be missing before the record becomes an exception, in topology time."""
+NO_DEADLINE_MS: Final = 10**15 - 1
+"""Held before the first tick: the deadline begins with that."""
 OVERDUE_PER_STEP_MAX: Final = 200
 
 
@@ -55,7 +57,10 @@ def step(codec: Codec) -> Step:
         if isinstance(told, ObjectLink):
             return list(_learn(codec, shard, told))
         if isinstance(told, Tick):
-            shard.put(TIME, "", max(told.time_ms, shard.get(TIME, "") or 0))
+            before = shard.get(TIME, "")
+            shard.put(TIME, "", max(told.time_ms, before or 0))
+            if before is None:
+                _start_deadlines(shard, told.time_ms)
             return list(_report_overdue(codec, shard))
         if isinstance(told, Continuation):
             return list(_report_overdue(codec, shard))
@@ -71,7 +76,7 @@ def outputs_of(codec: Codec, event: BillingEvent) -> Iterator[Output]:
     if event.named_object is not None:
         yield _to_links(codec, event, event.named_object, event)
         return
-    yield _to_ledger(codec, replace(event, links=()))
+    yield _to_ledger(codec, replace(event, links=()) if event.links else event)
     for name in event.links:
         yield _to_links(codec, event, name.object, link_of(event, name))
 
@@ -106,9 +111,10 @@ def _take(codec: Codec, shard: Shard, event: BillingEvent) -> Iterator[Output]:
         return
     held = f"{key}|{row_key(event.source_event_id, event.content_hash[:24])}"
     if shard.get(HELD, held) is None:
-        deadline = (shard.get(TIME, "") or 0) + DEADLINE_MS
+        now = shard.get(TIME, "")
+        deadline = NO_DEADLINE_MS if now is None else now + DEADLINE_MS
         shard.put(HELD, held, HeldRow(event, deadline))
-        shard.put(HELD_DUE, row_key(f"{deadline:015d}", held), held)
+        shard.put(HELD_DUE, _due_key(deadline, held), held)
     # A repeat is told as well: the ledger counts it as a duplicate.
     yield _to_ledger(codec, _notice(event, "held", "link_awaited"))
 
@@ -131,7 +137,7 @@ def _learn(codec: Codec, shard: Shard, told: ObjectLink) -> Iterator[Output]:
     for held, row in list(shard.scan(HELD, f"{key}|")):
         shard.delete(HELD, held)
         if not row.overdue:
-            shard.delete(HELD_DUE, row_key(f"{row.deadline_ms:015d}", held))
+            shard.delete(HELD_DUE, _due_key(row.deadline_ms, held))
         yield _to_ledger(codec, _notice(row.event, "moved", None))
         yield from outputs_of(codec, _resolved(row.event, link))
 
@@ -158,6 +164,21 @@ def _tied(name: ObjectName, link: ObjectLink) -> ObjectName:
     if link.document is None:
         return name
     return replace(name, document=link.document, document_kind=link.document_kind)
+
+
+def _due_key(deadline_ms: int, held: str) -> str:
+    return row_key(f"{deadline_ms:015d}", held)
+
+
+def _start_deadlines(shard: Shard, now_ms: int) -> None:
+    """Time begins with the first tick: what is held already has its whole deadline before it."""
+    deadline = now_ms + DEADLINE_MS
+    for key, held in list(shard.scan(HELD_DUE, f"{NO_DEADLINE_MS:015d}")):
+        row = shard.get(HELD, held)
+        shard.delete(HELD_DUE, key)
+        if row is not None:
+            shard.put(HELD, held, msgspec.structs.replace(row, deadline_ms=deadline))
+            shard.put(HELD_DUE, _due_key(deadline, held), held)
 
 
 def _report_overdue(codec: Codec, shard: Shard) -> Iterator[Output]:

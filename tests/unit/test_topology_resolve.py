@@ -104,10 +104,13 @@ def test_a_dispute_is_booked_the_same_in_any_order(order: tuple[int, ...]) -> No
 def test_a_record_whose_object_is_unknown_waits_becomes_work_and_is_released_by_the_link() -> None:
     books = played([LIFE[3], LIFE[3]])
     assert books.counts() == {"waiting": 1, "duplicate": 1}
+    # Its deadline of a day begins with the first tick.
+    for time in ("2026-01-16T00:00", "2026-01-16T23:00"):
+        assert books.open_codes() == []
+        books.tick(time)
+        books.run()
     assert books.open_codes() == []
-    books.tick("2026-01-16T00:00")
-    books.run()
-    books.tick("2026-01-18T00:00")
+    books.tick("2026-01-17T00:01")
     books.run()
     assert books.counts() == {"waiting": 1, "duplicate": 1}
     assert books.open_codes() == ["link_not_found"]
