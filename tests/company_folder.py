@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,18 @@ def own_profile(folder: Path, old: str, new: str) -> None:
     )
     edit(folder, "profiles/own.yaml", old, new)
     edit(folder, "policies.yaml", "acme-us, profile: stripe", "acme-us, profile: own")
+
+
+def with_places(folder: Path, message: str) -> str:
+    """A message with its places filled in: `@file|text@` is `line:column` of a text in a file,
+    `#file|text#` its line. Tests state what an author sees, not how long a file happens to be.
+    """
+
+    def place(match: re.Match[str]) -> str:
+        text = (folder / match[1]).read_text(encoding="utf-8")
+        at = text.index(match[2])
+        line = text.count("\n", 0, at) + 1
+        column = at - (text.rfind("\n", 0, at) + 1) + 1
+        return f"{line}:{column}" if match[0].startswith("@") else f"{line}"
+
+    return re.sub(r"[@#]([^@#|]+)\|([^@#]+)[@#]", place, message)

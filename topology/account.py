@@ -14,11 +14,11 @@ from datetime import date
 import msgspec
 
 from streamsync.core.calendar import day_end_ms, local_date, period_of
-from streamsync.core.closing import control_amount
+from streamsync.core.closing import control_amount, is_computed
 from streamsync.core.facts import Fact
 from streamsync.core.figures import billing_amounts
-from streamsync.core.journal import Books, Entry, book_document, books_nothing
-from topology import aggregate, close, post, report, waiting
+from streamsync.core.journal import Books, book_document, books_nothing
+from topology import aggregate, close, performance, post, report, waiting
 from topology.enrich import Missing, Placed, place
 from topology.rows import DOCUMENT, DUE, FACT, WAIT, DocumentRow, DueRow, FactRow, row_key
 from topology.turn import Turn
@@ -36,14 +36,17 @@ def book(turn: Turn, account: str, document: str) -> None:
     stored = [fact for _, fact in turn.shard.scan(FACT, prefix)]
     facts = [fact.fact for fact in stored]
     found = place(turn, account, document, row, facts)
+    contracts: list[str] = []
     if isinstance(found, Missing):
         statuses = {fact.fact_id: _status_without_place(fact, found) for fact in facts}
         missing: dict[str, Missing] = {}
     else:
-        statuses, missing = _book_placed(turn, found, row, stored)
+        statuses, missing, contracts = _book_placed(turn, found, row, stored)
     held = {name for name, told in statuses.items() if told[0] in ("rejected", "waiting")}
     aggregate.keep_collection(turn, account, document, facts, held)
     _settle(turn, account, document, stored, statuses, missing)
+    for contract in contracts:
+        book(turn, account, contract)
 
 
 def release_due(turn: Turn, account: str, document: str) -> None:
@@ -75,20 +78,34 @@ def _status_without_place(fact: Fact, missing: Missing) -> Status:
 
 def _book_placed(
     turn: Turn, placed: Placed, row: DocumentRow, stored: Sequence[FactRow]
-) -> tuple[dict[str, Status], dict[str, Missing]]:
-    """Classes of the facts, and what waits beside them."""
+) -> tuple[dict[str, Status], dict[str, Missing], list[str]]:
+    """Classes of the facts, what waits beside them, and the contracts to book again."""
     zone = placed.entity.time_zone
     facts = [fact.fact for fact in stored]
     today = local_date(turn.clock.time_ms, zone)
-    books = book_document(facts, placed.policy_at, zone, today)
+    bills = performance.bills_of(turn, placed.account, placed.document, row)
+    books = book_document(
+        facts,
+        placed.policy_at,
+        zone,
+        today,
+        prices=placed.company.usage_prices,
+        billed=[bill for _, bill in bills],
+    )
     row = _as_now_told(turn, placed, row, facts)
-    sent = post.send_differences(turn, placed, row, books.entries, stored)
+    told = [*stored, *(fact for fact, _ in bills)]
+    sent = post.send_differences(turn, placed, row, books.entries, told)
+    contracts = performance.tell_contracts(
+        turn, placed.account, placed.document, facts, books.billed
+    )
     statuses = _statuses(facts, books)
     for fact_id, missing in sent.held.items():
-        if statuses[fact_id][0] not in ("rejected", "waiting"):
-            statuses[fact_id] = ("waiting", missing.reason, missing.detail)
+        # The fact of an invoice that bills this document waits in its own; here the first does.
+        own = fact_id if fact_id in statuses else facts[0].fact_id
+        if statuses[own][0] not in ("rejected", "waiting"):
+            statuses[own] = ("waiting", missing.reason, missing.detail)
     billing = _billing_by_period(facts, books, statuses, zone)
-    sums = _sums(billing, books.entries)
+    sums = _sums(billing, books)
     close.add_billing(turn, placed, row, billing)
     aggregate.add_to_subscription(turn, placed.account, row, sums)
     turn.shard.put(
@@ -105,7 +122,7 @@ def _book_placed(
             sums=sums,
         ),
     )
-    return statuses, sent.aside
+    return statuses, sent.aside, contracts
 
 
 def _as_now_told(
@@ -133,7 +150,8 @@ def _statuses(facts: Sequence[Fact], books: Books) -> dict[str, Status]:
     for none in books.no_entry:
         statuses[none.fact_id] = ("no_entry", none.reason, "")
     for entry in books.entries:
-        statuses[entry.fact_id] = ("posted", None, "")
+        if entry.fact_id in statuses:
+            statuses[entry.fact_id] = ("posted", None, "")
     for waits in books.waiting:
         statuses[waits.fact_id] = ("waiting", waits.reason, waits.detail)
     for refused in books.refused:
@@ -146,18 +164,20 @@ def _billing_by_period(
 ) -> dict[str, int]:
     """Billing's own figures as `period|currency|purpose`, for facts that the books could take.
 
-    Releases have no figure in a billing document; theirs is the schedule's.
+    A fact that the policy books otherwise has none: another purpose has the figure. Releases have
+    no figure in a billing document; theirs is the schedule's.
     """
     figures: dict[str, int] = {}
     stopped = {waits.fact_id for waits in books.waiting}
     stopped |= {refused.fact_id for refused in books.refused}
+    booked = {(entry.fact_id, entry.purpose) for entry in books.entries}
     for fact_id, purpose, occurred_at_ms, currency, amount in billing_amounts(facts, stopped):
-        if statuses[fact_id][0] not in ("rejected", "waiting"):
+        if (fact_id, purpose) in booked and statuses[fact_id][0] not in ("rejected", "waiting"):
             key = f"{period_of(local_date(occurred_at_ms, zone))}|{currency}|{purpose}"
             figures[key] = figures.get(key, 0) + amount
     for entry in books.entries:
-        waits = statuses[entry.fact_id][0] == "waiting"
-        if entry.purpose == "revenue_released" and not waits:
+        own = statuses.get(entry.fact_id)
+        if is_computed(entry.purpose) and (own is None or own[0] != "waiting"):
             key = f"{entry.natural_period}|{entry.currency}|{entry.purpose}"
             figures[key] = figures.get(key, 0) + control_amount(entry.purpose, entry.lines)
     return {key: amount for key, amount in sorted(figures.items()) if amount}
@@ -172,21 +192,27 @@ _MEASURES = {
     "invoice_uncollectible": "written_off",
     "written_off": "written_off",
 }
-_ROLE_MEASURES = {"deferred_revenue": "deferred", "revenue": "recognised", "tax_payable": "tax"}
+# The measure of a role, and the side that raises it.
+_ROLE_MEASURES = {
+    "deferred_revenue": ("deferred", "credit"),
+    "unbilled_receivable": ("unbilled", "debit"),
+    "revenue": ("recognised", "credit"),
+    "tax_payable": ("tax", "credit"),
+}
 
 
-def _sums(billing: Mapping[str, int], entries: Sequence[Entry]) -> dict[str, int]:
+def _sums(billing: Mapping[str, int], books: Books) -> dict[str, int]:
     """A document's part in the running amounts of its subscription, minor units."""
-    sums: dict[str, int] = {}
+    sums = dict(books.measures)
     for key, amount in billing.items():
         measure = _MEASURES.get(key.rsplit("|", 1)[1])
         if measure is not None:
             sums[measure] = sums.get(measure, 0) + amount
-    for entry in entries:
+    for entry in books.entries:
         for line in entry.lines:
-            measure = _ROLE_MEASURES.get(line.role)
-            if measure is not None:
-                change = line.amount_minor if line.side == "credit" else -line.amount_minor
+            if line.role in _ROLE_MEASURES:
+                measure, raised_on = _ROLE_MEASURES[line.role]
+                change = line.amount_minor if line.side == raised_on else -line.amount_minor
                 sums[measure] = sums.get(measure, 0) + change
     return dict(sorted(sums.items()))
 

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 def journal(
     events: Annotated[list[Path], typer.Argument(help="Payload files: .json or .jsonl.")],
     company: Annotated[Path, typer.Option(help="Company folder.")],
-    source: Annotated[str, typer.Option(help="Billing system that made the events.")] = "stripe",
+    source: Annotated[str, typer.Option(help="Source of what isn't canonical.")] = "stripe",
     output: Annotated[
         str, typer.Option("--format", help="table, jsonl, hledger or beancount.")
     ] = "table",

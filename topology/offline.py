@@ -28,7 +28,7 @@ from streamsync.core.records import (
 )
 from streamsync.engine.driver import Driver
 from streamsync.governance.payload import reference_data
-from streamsync.sources import SOURCES, is_processor
+from streamsync.sources import SOURCES, is_processor, kind_of
 from topology import build, ledger, topics
 from topology.rows import COUNT, SOURCE, SourceRow
 
@@ -57,6 +57,7 @@ def journal(
 ) -> Journal:
     """Feed the payloads (place, body) through the topology and collect the journal.
 
+    `source`: the billing system of payloads that do not say themselves that they are canonical.
     `through`: releases dated up to this day are made; default the day of the latest event.
     `customers_from_events`: every account that the events name counts as a known customer.
     """
@@ -94,10 +95,11 @@ def journal(
 
 
 def _raw(tenant: str, source: str, body: bytes) -> RawWebhook:
+    kind = kind_of(body, source)
     return RawWebhook(
         tenant=tenant,
-        source=source,
-        source_kind=source,
+        source=kind,
+        source_kind=kind,
         body=body,
         content_type="application/json",
         content_hash=hashlib.sha256(body).hexdigest(),

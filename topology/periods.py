@@ -51,16 +51,17 @@ def place(
     book: tuple[str, str],
     purpose: str,
     natural: tuple[str, str],
+    not_before: str = "",
 ) -> Place | None:
     """Where something of a natural period and date may post; None when no period takes it.
 
-    `book`: entity and ledger.
+    `book`: entity and ledger. `not_before`: a period; what is rolled goes there or later.
     """
     (period, day), basis = natural, "natural"
     for _ in range(_PERIODS_AHEAD_MAX):
         if _takes(turn, company, book, period, purpose):
             return Place(period, day, basis)
-        period, basis = next_period(period), "rolled"
+        period, basis = max(next_period(period), not_before), "rolled"
         day = f"{period}-01"
     return None
 

@@ -16,6 +16,7 @@ from datetime import date
 import msgspec
 
 from streamsync.core import posting
+from streamsync.core.calendar import local_date, period_of
 from streamsync.core.company import Entity
 from streamsync.core.fx import Valued
 from streamsync.core.journal import Entry
@@ -258,7 +259,12 @@ def _place(
     natural = (target.natural_period, target.date)
     if accepted is not None:
         natural = (accepted.period, accepted.posting_date)
-    return periods.place(turn, placed.company, (entity.id, entity.ledger), target.purpose, natural)
+    policy = placed.policy_at(target.date)
+    latest = policy is not None and policy.choices.late_event == "latest_open_period"
+    today = local_date(turn.clock.time_ms, entity.time_zone)
+    not_before = period_of(today) if latest else ""
+    book = (entity.id, entity.ledger)
+    return periods.place(turn, placed.company, book, target.purpose, natural, not_before)
 
 
 def _withdraw(turn: Turn, where: str, row: PostingRow, refused: PostingCommand) -> PostingRow:

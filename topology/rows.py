@@ -14,6 +14,7 @@ import msgspec
 from streamsync.core.company import Company
 from streamsync.core.facts import CustomerProfile, Fact, SubscriptionState
 from streamsync.core.fx import Rate
+from streamsync.core.position import Billed
 from streamsync.core.records import (
     Contribution,
     ControlTotal,
@@ -147,6 +148,12 @@ class PostingRow(msgspec.Struct, frozen=True, array_like=True):
     period_refused: bool = False
 
 
+class BillRow(msgspec.Struct, frozen=True, array_like=True):
+    """What one invoice billed of one contract or usage document, by fact and segment."""
+
+    bills: tuple[Billed, ...]
+
+
 class DueRow(msgspec.Struct, frozen=True, array_like=True):
     """Work that falls due: `release` of a document's revenue, or a confirmation `deadline`.
 
@@ -198,6 +205,7 @@ FACT: Final = RowType("fact", 1, FactRow)
 SOURCE: Final = RowType("src", 1, SourceRow)
 POSTING: Final = RowType("post", 1, PostingRow)
 POSTING_DOCUMENT: Final = RowType("postdoc", 1, str)
+BILL: Final = RowType("bill", 1, BillRow)
 DUE: Final = RowType("due", 1, DueRow)
 WAIT: Final = RowType("wait", 1, WaitRow)
 CLOCK: Final = RowType("clock", 1, ClockRow)

@@ -6,9 +6,11 @@ four parts of their identity, and one outcome for each fact that made none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 
+from streamsync.core.position import Billed
 from streamsync.core.template import EntryLine
 
 
@@ -56,7 +58,8 @@ class Refused:
 class Books:
     """What a document should have in the books, and what becomes of each of its facts.
 
-    `next_release`: date of the earliest release that is not due yet.
+    `next_release`: date of the earliest release that is not due yet. `billed`: what the document
+    billed of contracts. `measures`: running amounts that no entry shows, minor units.
     """
 
     entries: tuple[Entry, ...]
@@ -64,3 +67,5 @@ class Books:
     no_entry: tuple[NoEntry, ...]
     refused: tuple[Refused, ...]
     next_release: date | None
+    billed: tuple[Billed, ...] = ()
+    measures: Mapping[str, int] = field(default_factory=dict)

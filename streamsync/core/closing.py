@@ -40,7 +40,33 @@ _CONTROL: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     # They move nothing in the document's own currency.
     "fx_revalued": (("receivable",), "debit"),
     "fx_revaluation_reversed": (("receivable",), "debit"),
+    "payment_recognised": (("clearing", "customer_credit"), "debit"),
+    "revenue_earned": (("revenue",), "credit"),
+    "usage_recorded": (("revenue",), "credit"),
+    "unbilled_cleared": (("unbilled_receivable",), "credit"),
+    "invoice_overdue": (("receivable",), "credit"),
+    "overdue_paid": (("receivable",), "debit"),
+    "service_terminated": (("deferred_revenue",), "debit"),
+    "contract_terminated": (("deferred_revenue",), "debit"),
+    "wallet_topped_up": (("customer_credit",), "credit"),
+    "wallet_expired": (("customer_credit",), "debit"),
 }
+_COMPUTED: Final = frozenset(
+    {
+        "revenue_released",
+        "payment_recognised",
+        "revenue_earned",
+        "usage_recorded",
+        "unbilled_cleared",
+        "invoice_overdue",
+        "overdue_paid",
+        "service_terminated",
+        "contract_terminated",
+        "wallet_topped_up",
+        "wallet_expired",
+    }
+)
+"""Purposes without a figure in any billing document; only the rules make it."""
 
 
 class SidedLine(Protocol):
@@ -67,6 +93,11 @@ def control_amount(purpose: str, lines: Iterable[SidedLine]) -> int:
         for line in lines
         if line.role in roles
     )
+
+
+def is_computed(purpose: str) -> bool:
+    """Whether only the rules make the figure of a purpose, and no billing document tells it."""
+    return purpose in _COMPUTED
 
 
 def add_totals(one: ControlTotal, other: ControlTotal) -> ControlTotal:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from streamsync.core.schedule import Method
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entity:
@@ -85,17 +87,38 @@ class TemplateLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """Where accounting policies differ in what a fact does, beyond its journal.
+
+    The values of each stand in `core.policy.CHOICES`; `credit_note_by_reason` overrides
+    `credit_note` for the reason that a note gives.
+    """
+
+    charged_automatically: str = "issue"
+    sent_on_terms: str = "issue"
+    credit_note: str = "proportional"
+    credit_note_by_reason: Mapping[str, str] = field(default_factory=dict)
+    refund: str = "proportional"
+    uncollectible: str = "schedule_stops"
+    loss_at: str = "uncollectible"
+    termination: str = "schedule_stands"
+    late_event: str = "earliest_open_period"
+    breakage: str = "on_expiry"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """An accounting policy profile: which journal each fact makes, and how revenue is released.
 
-    `basis` and `rounding`: names of `core.schedule.BASES` and `ROUNDINGS`. `journals`: journal kind
-    to template (the kinds and their amounts stand in `core.policy.JOURNAL_AMOUNTS`).
+    `schedule`: how revenue is spread over time. `choices`: what else differs between policies.
+    `journals`: journal kind to template (the kinds and their amounts stand in
+    `core.policy.JOURNAL_AMOUNTS`).
     """
 
     id: str
     version: str
-    basis: str
-    rounding: str
+    schedule: Method
+    choices: Choices = field(default_factory=Choices)
     journals: Mapping[str, tuple[TemplateLine, ...]]
 
 
@@ -105,6 +128,32 @@ class PolicyAssignment:
 
     entity: str
     policy: Policy
+    effective_from: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageTier:
+    """Quantities up to `up_to` (included; None: all further) cost `unit_price` each, and
+    `flat_price` once. Exact decimals in the price's currency, as text.
+    """
+
+    up_to: str | None = None
+    unit_price: str
+    flat_price: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsagePrice:
+    """What usage costs in billing periods that begin on `effective_from` (ISO date) or later.
+
+    `model`: graduated (each tier prices its own part) or volume (one tier prices all). The last
+    tier has no `up_to`.
+    """
+
+    id: str
+    currency: str
+    model: str
+    tiers: tuple[UsageTier, ...]
     effective_from: str
 
 
@@ -133,6 +182,7 @@ class Company:
     account_rules: tuple[AccountRule, ...]
     policies: tuple[PolicyAssignment, ...]
     deadlines: tuple[Deadline, ...]
+    usage_prices: tuple[UsagePrice, ...] = ()
     close_sensitive: tuple[str, ...]
     soft_close_takes: tuple[str, ...] = ()
     tolerances_minor: Mapping[str, int] = field(default_factory=dict)

@@ -15,13 +15,17 @@ from datetime import date
 from streamsync.core.facts import CreditNoteLine, Fact, Invoice, InvoiceLine, LineTax
 from streamsync.core.money import allocate, round_half_up_div
 from streamsync.core.revenue import (
+    TREATMENTS,
+    Left,
     reduce_unreleased,
     released,
-    split_share,
     terminate,
     unreleased,
 )
-from streamsync.core.schedule import Method, Plan, Row, plan, service_between
+from streamsync.core.schedule import (
+    Plan,
+    Row,
+)
 
 
 class CannotReduce(Exception):
@@ -64,9 +68,23 @@ class LineLeft:
         return self.at_once_minor + scheduled - self.taken_released_minor
 
     @property
+    def product(self) -> str | None:
+        """What was sold."""
+        return self.line.product
+
+    @property
     def is_charge(self) -> bool:
         """Whether the line raised what the customer owes."""
         return self.line.direction != "credit"
+
+
+@dataclass(frozen=True, slots=True)
+class Performed:
+    """What an amount is for where no invoice line is behind it."""
+
+    product: str | None
+    start: date | None = None
+    end: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +92,7 @@ class Portion:
     """A signed part of a named amount; with the line and tax that it belongs to, if one."""
 
     amount_minor: int
-    of: LineLeft | None = None
+    of: LineLeft | Performed | None = None
     tax: LineTax | None = None
 
 
@@ -113,6 +131,20 @@ class Issued:
         return sum(sum(line.taxes_left) for line in self.lines)
 
 
+ContractPlace = tuple[str, str | None]
+"""A contract, and the segment of it that a line names."""
+
+
+def contract_nets(document: Issued | None) -> dict[ContractPlace, int]:
+    """What the document bills of contracts, less what was taken back."""
+    found: dict[ContractPlace, int] = {}
+    for line in document.lines if document is not None else ():
+        if line.line.contract is not None:
+            place = (line.line.contract, line.line.segment)
+            found[place] = found.get(place, 0) + line.net_left
+    return found
+
+
 def sign_of(line: InvoiceLine) -> int:
     """-1 for a credit line."""
     return -1 if line.direction == "credit" else 1
@@ -123,53 +155,25 @@ def signed_total(invoice: Invoice) -> int:
     return -invoice.total_minor if invoice.direction == "credit" else invoice.total_minor
 
 
-def check_figures(invoice: Invoice) -> None:
-    """The lines must add up to the document's own total, with the tax on the total's side."""
-    tax = sum(sign_of(line) * tax.amount_minor for line in invoice.lines for tax in line.taxes)
-    gross = sum(sign_of(line) * line.amount_minor for line in invoice.lines) + tax
-    if gross != signed_total(invoice):
-        raise CannotReduce(
-            "document_total_mismatch",
-            f"total {signed_total(invoice)}, net and tax of its lines add up to {gross}, "
-            f"difference {signed_total(invoice) - gross}",
-        )
-    if tax and (tax < 0) != (gross < 0):
-        raise CannotReduce(
-            "tax_negative", f"tax {tax} is against the direction of the total {gross}"
-        )
+def clear(
+    document: Issued, on: date, *, stands: bool = False, lost: bool = False
+) -> tuple[Issued, Taken]:
+    """Take all that is left, and cancel the rows of the day and later, unless the schedule stands.
 
-
-def issue(fact: Fact, invoice: Invoice, on: date, zone: str, method: Method) -> Issued:
-    """A document of checked figures as it was issued; `method` spreads its deferred lines."""
-    lines = tuple(
-        _issue_line(line, on, zone, method)
-        for line in sorted(invoice.lines, key=lambda line: (line.line_no, line.line_id))
-    )
-    tax = sum(sum(line.taxes_left) for line in lines)
-    return Issued(fact, on, signed_total(invoice), tax, lines)
-
-
-def _issue_line(line: InvoiceLine, on: date, zone: str, method: Method) -> LineLeft:
-    net = sign_of(line) * line.amount_minor
-    taxes = tuple(sign_of(line) * tax.amount_minor for tax in line.taxes)
-    if line.service_from_ms is None or line.service_to_ms is None:
-        return LineLeft(line, None, None, None, (), net, 0, taxes)
-    service = service_between(line.service_from_ms, line.service_to_ms, zone)
-    start, end = service.start, service.end
-    if not service.has_a_day:
-        return LineLeft(line, None, None, None, (), net, 0, taxes)
-    if end <= on:
-        return LineLeft(line, start, end, None, (), net, 0, taxes)
-    months = plan(service, method)
-    return LineLeft(line, start, end, months, months.spread(net), 0, 0, taxes)
-
-
-def clear(document: Issued, on: date) -> tuple[Issued, Taken]:
-    """Take all that is left, and cancel the rows of the day and later."""
+    Where it stands, all of it counts as released: revenue goes on as if nothing had happened.
+    `lost`: what a contract earns is earned although it is not paid; a loss takes none of it back.
+    """
     lines = document.lines
+    keeps = [stands or lost and line.line.contract is not None for line in lines]
     taken = Taken(
-        released=tuple(Portion(line.released_left(on), line) for line in lines),
-        unreleased=tuple(Portion(line.unreleased_left(on), line) for line in lines),
+        released=tuple(
+            Portion(line.net_left if keep else line.released_left(on), line)
+            for line, keep in zip(lines, keeps, strict=True)
+        ),
+        unreleased=tuple(
+            Portion(0 if keep else line.unreleased_left(on), line)
+            for line, keep in zip(lines, keeps, strict=True)
+        ),
         tax=tuple(
             Portion(left, line, tax)
             for line in lines
@@ -179,19 +183,30 @@ def clear(document: Issued, on: date) -> tuple[Issued, Taken]:
     after = tuple(
         replace(
             line,
-            rows=terminate(line.rows, on),
-            taken_released_minor=line.taken_released_minor + line.released_left(on),
+            rows=line.rows if keep else terminate(line.rows, on),
+            taken_released_minor=line.taken_released_minor
+            + (line.net_left if keep else line.released_left(on)),
             taxes_left=tuple(0 for _ in line.taxes_left),
         )
-        for line in lines
+        for line, keep in zip(lines, keeps, strict=True)
     )
     return replace(document, lines=after), taken
 
 
 def reduce(
-    document: Issued, on: date, net: int, tax: int, named: Sequence[CreditNoteLine] = ()
+    document: Issued,
+    on: date,
+    net: int,
+    tax: int,
+    named: Sequence[CreditNoteLine] = (),
+    treatment: str = "proportional",
+    *,
+    lost: bool = False,
 ) -> tuple[Issued, Taken]:
-    """Take a net and a tax amount; `named`: the note's own lines, if it has any."""
+    """Take a net and a tax amount; `named`: the note's own lines, if it has any.
+
+    `treatment`: how each line's share is taken (`core.revenue.TREATMENTS`). `lost`: as in `clear`.
+    """
     if min(net, tax, *(line.amount_minor for line in named)) < 0:
         raise CannotReduce("amount_negative", f"net {net}, tax {tax}, or a line is below zero")
     if named and sum(line.amount_minor for line in named) != net:
@@ -209,7 +224,8 @@ def reduce(
     contras: list[Portion] = []
     deferred: list[Portion] = []
     for line, share, line_taxes in zip(document.lines, shares, taxes, strict=True):
-        contra, rest = split_share(share, line.released_left(on), line.unreleased_left(on))
+        contra = _contra(line, share, on, treatment, lost=lost)
+        rest = share - contra
         contras.append(Portion(contra, line))
         deferred.append(Portion(rest, line))
         after.append(_take(line, on, contra, rest, line_taxes))
@@ -219,6 +235,16 @@ def reduce(
         for line_tax, amount in zip(line.line.taxes, line_taxes, strict=True)
     )
     return replace(document, lines=tuple(after)), Taken(tuple(contras), tuple(deferred), portions)
+
+
+def _contra(line: LineLeft, share: int, on: date, treatment: str, *, lost: bool) -> int:
+    """The part of a line's share that is taken out of revenue; a line without schedule is all."""
+    if line.line.contract is not None:
+        return share if lost else 0
+    if line.plan is None or not share:
+        return share
+    left = Left(line.released_left(on), line.unreleased_left(on), line.plan, on)
+    return TREATMENTS[treatment](share, left)
 
 
 def _take(line: LineLeft, on: date, contra: int, rest: int, taxes: Sequence[int]) -> LineLeft:
@@ -234,13 +260,28 @@ def _take(line: LineLeft, on: date, contra: int, rest: int, taxes: Sequence[int]
 
 
 def _shares(lines: Sequence[LineLeft], net: int, named: Sequence[CreditNoteLine]) -> list[int]:
-    """How much of the net each line bears: as named, the rest in proportion to what is left."""
+    """How much of the net each line bears: as named, the rest in proportion to what is left.
+
+    To name a line of a bundle is to name the bundle: its price changes for all of it.
+    """
     at = {line.line.line_id: place for place, line in enumerate(lines) if line.is_charge}
     shares = [0] * len(lines)
+    by_bundle: dict[str, int] = {}
     for note_line in named:
         place = at.get(note_line.invoice_line_id or "")
-        if place is not None:
+        bundle = lines[place].line.bundle if place is not None else None
+        if bundle is not None:
+            by_bundle[bundle] = by_bundle.get(bundle, 0) + note_line.amount_minor
+        elif place is not None:
             shares[place] += note_line.amount_minor
+    for bundle, amount in by_bundle.items():
+        weights = [max(line.net_left, 0) * (line.line.bundle == bundle) for line in lines]
+        if amount > sum(weights):
+            raise CannotReduce(
+                "credit_exceeds_document",
+                f"bundle {bundle}: {amount} to take, {sum(weights)} left",
+            )
+        shares = [one + more for one, more in zip(shares, allocate(amount, weights), strict=True)]
     left = [
         line.net_left - share if line.is_charge else 0
         for line, share in zip(lines, shares, strict=True)

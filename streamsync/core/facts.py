@@ -40,6 +40,10 @@ class InvoiceLine:
     price: str | None = None
     subscription: str | None = None
     proration: bool
+    bundle: str | None = None
+    standalone_minor: int | None = None
+    contract: str | None = None
+    segment: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +191,56 @@ class CreditNote:
     total_minor: int
     refunds: tuple[str, ...] = ()
     lines: tuple[CreditNoteLine, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContractSegment:
+    """A performance obligation of a contract, or the part of one that a modification began."""
+
+    segment_id: str
+    price_minor: int
+    variable_minor: int = 0
+    constraint_minor: int | None = None
+    standalone_minor: int | None = None
+    service_from_ms: int
+    service_to_ms: int
+    product: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """What was agreed when a contract was signed, or how it was modified."""
+
+    segments: tuple[ContractSegment, ...] = ()
+    treatment: str | None = None
+    segment: str | None = None
+    new_segment: str | None = None
+    change_minor: int = 0
+    variable_minor: int | None = None
+    constraint_minor: int | None = None
+    service_to_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """How much was used, on the day of the fact. The price is looked up in the company's prices."""
+
+    meter: str
+    quantity: str
+    price: str
+    period_from_ms: int
+    period_to_ms: int
+    product: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletMovement:
+    """A top-up or expiry of a prepaid wallet."""
+
+    amount_minor: int | None = None
+    settlement: str | None = None
+    gateway_reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +287,9 @@ class Fact:
     dispute: Dispute | None = None
     payout: Payout | None = None
     collection: Collection | None = None
+    contract: Contract | None = None
+    usage: Usage | None = None
+    wallet: WalletMovement | None = None
     customer: CustomerProfile | None = None
     subscription_state: SubscriptionState | None = None
 

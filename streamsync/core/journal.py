@@ -10,24 +10,37 @@ work (`topology.post`). `BOOKING` says which function books which kind; they sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Final
 
 from streamsync.core.booking import (
+    by_payment,
     charge,
+    contract,
     credit_note,
     dispute,
     invoice,
+    loss,
     payment,
     payout,
     refund,
+    wallet,
 )
 from streamsync.core.booking.desk import Desk, PolicyAt, Stopped
 from streamsync.core.books import Books, Entry, NoEntry, Refused, Waiting
-from streamsync.core.document import CannotReduce, in_order, refund_amounts
+from streamsync.core.company import UsagePrice
+from streamsync.core.contract import TermsBroken
+from streamsync.core.document import (
+    CannotReduce,
+    ContractPlace,
+    contract_nets,
+    in_order,
+    refund_amounts,
+)
 from streamsync.core.facts import Fact
 from streamsync.core.money import is_currency
+from streamsync.core.position import Billed
 from streamsync.core.template import EntryLine
 
 __all__ = [
@@ -47,6 +60,8 @@ BOOKING: Final[Mapping[str, Callable[[Desk, Fact], None]]] = {
     "invoice_voided": invoice.book_clearing,
     "invoice_uncollectible": invoice.book_clearing,
     "written_off": invoice.book_clearing,
+    "invoice_overdue": loss.book_overdue,
+    "service_terminated": invoice.book_service_end,
     "payment_applied": payment.book_payment,
     "payment_unapplied": payment.book_unapplied,
     "cash_received": payment.book_cash,
@@ -62,13 +77,18 @@ BOOKING: Final[Mapping[str, Callable[[Desk, Fact], None]]] = {
     "dispute_closed": dispute.book_closed,
     "payout_paid": payout.book_paid,
     "payout_failed": payout.book_failed,
+    "contract_signed": contract.book_signed,
+    "contract_modified": contract.book_modified,
+    "contract_terminated": contract.book_terminated,
+    "usage_recorded": contract.book_arrears,
+    "wallet_topped_up": wallet.book_top_up,
+    "wallet_expired": wallet.book_expiry,
 }
 """Kind of fact to the function that books it."""
 
 _STATES: Final = frozenset(
     {
         "payment_failed",
-        "invoice_overdue",
         "dispute_opened",
         "customer_changed",
         "subscription_changed",
@@ -77,32 +97,88 @@ _STATES: Final = frozenset(
 """Kinds that never book, whatever their figures."""
 
 
-def book_document(facts: Sequence[Fact], policy_at: PolicyAt, zone: str, today: date) -> Books:
+_BEGINNINGS: Final = frozenset({"invoice_issued", "contract_signed"})
+
+
+def book_document(
+    facts: Sequence[Fact],
+    policy_at: PolicyAt,
+    zone: str,
+    today: date,
+    *,
+    prices: Sequence[UsagePrice] = (),
+    billed: Sequence[Billed] = (),
+) -> Books:
     """The desired entries of one document, from all its facts in any order.
 
-    Releases dated before `today` are booked.
+    Releases dated before `today` are booked. `prices`: of usage. `billed`: what the invoices of the
+    account billed of this contract or usage document.
     """
     ordered = in_order(facts)
     amounts = refund_amounts(ordered)
     notes = refund.notes_by_refund(ordered, amounts)
-    desk = Desk(policy_at, zone, ordered, amounts, notes)
+    desk = Desk(policy_at, zone, ordered, amounts, notes, prices=prices)
+    desk.by_payment = by_payment.waits_for_payment(desk)
+    bills: list[Billed] = []
     # The issue comes first whatever its time: all other facts take from what it set.
-    for fact in sorted(ordered, key=lambda one: one.kind != "invoice_issued"):
+    for fact in sorted(ordered, key=lambda one: one.kind not in _BEGINNINGS):
+        before = contract_nets(desk.document)
         try:
             _check_currency(desk, fact)
             _book_fact(desk, fact)
-        except CannotReduce as why:
+        except (CannotReduce, TermsBroken) as why:
             desk.stop(fact, Stopped(why.reason, why.detail, refused=True))
         except Stopped as why:
             desk.stop(fact, why)
-    next_release = invoice.release(desk, today)
+        # A loss takes nothing back of what was billed: the contract was performed.
+        if fact.kind not in ("invoice_uncollectible", "written_off"):
+            bills += _bills(fact, before, contract_nets(desk.document))
+    released, earned = invoice.release(desk, today), contract.earn(desk, billed, today)
     return Books(
         tuple(desk.entries),
         tuple(desk.waiting),
         tuple(desk.no_entry),
         tuple(desk.refused),
-        next_release,
+        min((on for on in (released, earned) if on is not None), default=None),
+        tuple(bills),
+        _measures(desk, today),
     )
+
+
+def _bills(
+    fact: Fact, before: Mapping[ContractPlace, int], after: Mapping[ContractPlace, int]
+) -> Iterator[Billed]:
+    """What a fact changed of what the document bills of contracts."""
+    for place, net in after.items():
+        change = net - before.get(place, 0)
+        if change:
+            yield Billed(
+                contract=place[0],
+                segment=place[1],
+                document=fact.document or "",
+                fact_id=fact.fact_id,
+                currency=fact.currency or "",
+                occurred_at_ms=fact.occurred_at_ms,
+                amount_minor=change,
+            )
+
+
+def _measures(desk: Desk, today: date) -> dict[str, int]:
+    """Bookings, and what of them is still to be earned (remaining performance obligations)."""
+    lines = [
+        line
+        for line in (desk.document.lines if desk.document is not None else ())
+        if line.line.contract is None
+    ]
+    segments = desk.segments.values()
+    rows = [row for line in lines for row in line.rows]
+    rows += [row for segment in segments for row in segment.rows]
+    found = {
+        "bookings": sum(line.net_left for line in lines)
+        + sum(segment.price_minor for segment in segments),
+        "remaining_performance": sum(row.amount_minor for row in rows if row.date >= today),
+    }
+    return {name: amount for name, amount in found.items() if amount}
 
 
 def _check_currency(desk: Desk, fact: Fact) -> None:
@@ -119,8 +195,14 @@ def _check_currency(desk: Desk, fact: Fact) -> None:
 def _book_fact(desk: Desk, fact: Fact) -> None:
     book = BOOKING.get(fact.kind)
     nothing = books_nothing(fact)
+    if desk.by_payment and by_payment.book(desk, fact):
+        return
     if nothing is not None and fact.kind != "invoice_issued":
         desk.nothing(fact, nothing)
+    elif fact.kind == "invoice_uncollectible" and loss.loses_at_overdue(desk, fact):
+        loss.book_overdue(desk, fact)
+    elif fact.kind == "usage_recorded" and fact.document_kind == "wallet":
+        wallet.book_use(desk, fact)
     elif book is not None:
         book(desk, fact)
     else:

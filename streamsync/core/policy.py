@@ -1,9 +1,11 @@
-"""Policy: which named amounts each journal has, and whether a template always balances.
+"""Policy: what an accounting policy can say, and whether its journals always balance.
 
-Problem: a journal template is data written by a company; an error in it would unbalance every entry
-of that kind, for some amounts only. How: each kind of journal has a shape: its amounts, and the
-identity that holds between them (`total = parts`). A template balances for every possible fact
-exactly when, with the total replaced by its parts, every part is debited as often as credited.
+Problem: a policy is data written by a company; an error in a journal template would unbalance every
+entry of that kind, for some amounts only, and a choice that no rule knows would be booked by guess.
+How: each kind of journal has a shape: its amounts, and the identity that holds between them
+(`total = parts`). A template balances for every possible fact exactly when, with the total replaced
+by its parts, every part is debited as often as credited. Choices are closed sets. Journals and
+choices belong to families of events, so that an entity may book one family by another profile.
 """
 
 from __future__ import annotations
@@ -13,42 +15,64 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamsync.core.company import TemplateLine
+from streamsync.core.revenue import TREATMENTS
 
 SIDES: Final = ("debit", "credit")
+
+FAMILIES: Final = {
+    "invoices": "issue of invoices, their revenue over time, and what ends it early",
+    "payments": "payments, fees, disputes and payouts",
+    "credits": "credit notes and refunds",
+    "losses": "voids and bad debt",
+    "usage": "usage and prepaid wallets",
+    "contracts": "contracts, their segments and what is unbilled",
+}
+"""Families of events; the schedule of a profile belongs to `invoices`."""
 
 
 @dataclass(frozen=True, slots=True)
 class JournalShape:
-    """`total` is the sum of `parts`; a journal with one amount has no parts."""
+    """`total` is the sum of `parts`, and also of `other_parts` where there are any; a journal with
+    one amount has no parts.
+    """
 
+    family: str
     total: str
     parts: tuple[str, ...] = ()
+    other_parts: tuple[str, ...] = ()
 
     @property
     def amounts(self) -> tuple[str, ...]:
         """Every amount a template of this kind may name."""
-        return (self.total, *self.parts)
+        return (self.total, *self.parts, *self.other_parts)
 
 
-_ONE: Final = JournalShape("amount")
-_WITH_FEE: Final = JournalShape("total", ("amount", "fee"))
-_ISSUED: Final = JournalShape("gross", ("deferred", "immediate", "tax"))
-_SETTLED: Final = JournalShape("total", ("charged", "from_balance"))
-_CLEARED: Final = JournalShape("gross", ("unreleased", "released", "tax"))
-_GIVEN_BACK: Final = JournalShape("total", ("released", "unreleased", "tax"))
+_ONE: Final = JournalShape("payments", "amount")
+_WITH_FEE: Final = JournalShape("payments", "total", ("amount", "fee"))
+_ISSUED: Final = JournalShape("invoices", "gross", ("deferred", "immediate", "tax"))
+_SETTLED: Final = JournalShape("payments", "total", ("charged", "from_balance"))
+_CLEARED: Final = JournalShape("losses", "gross", ("unreleased", "released", "tax"))
+_GIVEN_BACK: Final = JournalShape("credits", "total", ("released", "unreleased", "tax"))
+_STOPPED: Final = JournalShape("invoices", "deferred", ("earned", "rest"))
+_OVERDUE: Final = JournalShape("losses", "amount")
+_WALLET: Final = JournalShape("usage", "amount")
 
 JOURNAL_AMOUNTS: Final[Mapping[str, JournalShape]] = {
     "invoice_issued": _ISSUED,
     "invoice_issued_negative": _ISSUED,
     "payment_applied": _SETTLED,
     "payment_out_of_band": _SETTLED,
+    "payment_recognised": JournalShape(
+        "payments", "total", ("deferred", "immediate", "tax"), ("charged", "from_balance")
+    ),
     "invoice_voided": _CLEARED,
     "invoice_uncollectible": _CLEARED,
+    "invoice_overdue": _OVERDUE,
+    "overdue_paid": _OVERDUE,
     "credit_note_receivable": _GIVEN_BACK,
     "credit_note_customer_balance": _GIVEN_BACK,
     "refunded": _GIVEN_BACK,
     "refunded_by_note": _GIVEN_BACK,
-    "revenue_released": _ONE,
     "written_off": _CLEARED,
     "payment_overpaid": _ONE,
     "payment_unapplied": _ONE,
@@ -62,7 +86,49 @@ JOURNAL_AMOUNTS: Final[Mapping[str, JournalShape]] = {
     "dispute_fee": _ONE,
     "dispute_lost": _ONE,
     "payout_paid": _WITH_FEE,
+    "revenue_released": JournalShape("invoices", "amount"),
+    "service_stopped_refund": _STOPPED,
+    "service_stopped_credit": _STOPPED,
+    "service_stopped_release": _STOPPED,
+    "revenue_earned": JournalShape("contracts", "amount", ("deferred", "unbilled")),
+    "unbilled_cleared": JournalShape("contracts", "amount"),
+    "wallet_topped_up_processor": _WALLET,
+    "wallet_topped_up_elsewhere": _WALLET,
+    "wallet_topped_up_on_account": _WALLET,
+    "wallet_used": _WALLET,
+    "wallet_expired": _WALLET,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One point on which policies differ: its family and the values it may have."""
+
+    family: str
+    values: tuple[str, ...]
+
+
+_RECOGNISED_AT: Final = Choice("invoices", ("issue", "payment"))
+_TREATMENT: Final = Choice("credits", tuple(TREATMENTS))
+
+CHOICES: Final[Mapping[str, Choice]] = {
+    # Which fact books the revenue of an invoice, by the way it is collected.
+    "charged_automatically": _RECOGNISED_AT,
+    "sent_on_terms": _RECOGNISED_AT,
+    # What of a credit or refund comes out of revenue, and what out of deferred revenue.
+    "credit_note": _TREATMENT,
+    "refund": _TREATMENT,
+    # Whether revenue goes on when an invoice is given up, and which fact gives it up.
+    "uncollectible": Choice("losses", ("schedule_stops", "schedule_stands")),
+    "loss_at": Choice("losses", ("uncollectible", "overdue")),
+    # What becomes of the deferred rest when a service ends early.
+    "termination": Choice("invoices", ("schedule_stands", "refund", "credit", "release")),
+    # Where an entry goes whose own period is closed.
+    "late_event": Choice("invoices", ("earliest_open_period", "latest_open_period")),
+    # Whether what expires in a wallet becomes revenue.
+    "breakage": Choice("usage", ("on_expiry", "never")),
+}
+"""A closed period's balances never change, so no policy can choose to date back into one."""
 
 
 def check_template(kind: str, lines: Sequence[TemplateLine]) -> list[str]:
@@ -85,18 +151,22 @@ def check_template(kind: str, lines: Sequence[TemplateLine]) -> list[str]:
 
 
 def _unbalanced(kind: str, shape: JournalShape, lines: Sequence[TemplateLine]) -> list[str]:
+    """The total stands for its parts; of two ways to cut it, the second stands for the first."""
     parts = shape.parts or (shape.total,)
-    debited = dict.fromkeys(parts, 0)
-    credited = dict.fromkeys(parts, 0)
+    sides = {"debit": dict.fromkeys(shape.amounts, 0), "credit": dict.fromkeys(shape.amounts, 0)}
     for line in lines:
-        count = debited if line.side == "debit" else credited
-        for part in parts if line.amount == shape.total else (line.amount,):
-            count[part] += 1
+        sides[line.side][line.amount] += 1
+    for count in sides.values():
+        if shape.parts:
+            _into_parts(count, shape)
+    debited, credited = sides["debit"], sides["credit"]
     identity = f" ({shape.total} = {' + '.join(shape.parts)})" if shape.parts else ""
+    if shape.other_parts:
+        identity = f"{identity[:-1]} = {' + '.join(shape.other_parts)})"
     wrong = [
         f'{kind} does not balance{identity}: "{part}" is debited {_times(debited[part])} '
         f"and credited {_times(credited[part])}."
-        for part in parts
+        for part in (*parts, *shape.other_parts)
         if debited[part] != credited[part]
     ]
     # A template that leaves an amount out on both sides balances, and loses the amount.
@@ -106,6 +176,15 @@ def _unbalanced(kind: str, shape: JournalShape, lines: Sequence[TemplateLine]) -
         if not debited[part] and not credited[part]
     ]
     return wrong
+
+
+def _into_parts(count: dict[str, int], shape: JournalShape) -> None:
+    """All other parts, as often as each of them is there, are the total; and that is its parts."""
+    times = min((count[part] for part in shape.other_parts), default=0)
+    for part in shape.other_parts:
+        count[part] -= times
+    for part in shape.parts:
+        count[part] += times + count[shape.total]
 
 
 def _times(count: int) -> str:

@@ -86,6 +86,8 @@ _PAYLOAD: Final = {
     "field_type_wrong": _wrong("a field has the wrong type"),
     "line_repeated": _wrong("a line appears twice"),
     "payment_total_mismatch": _wrong("the parts of a payment are more than the whole"),
+    "field_unknown": _wrong("a field is none of the shape"),
+    "quantity_negative": _wrong("a quantity of usage is below zero"),
     "payload_key_repeated": _wrong("a JSON key appears twice"),
     "payload_not_json": _wrong("the payload is not JSON"),
     "payload_number_invalid": _wrong("a number is not finite or too long"),
@@ -98,6 +100,17 @@ _PAYLOAD: Final = {
 }
 # A fact contradicts what is known, or asks for what no rule covers.
 _BOOKS: Final = {
+    "change_exceeds_contract": _finance(
+        "a modification takes more than is left of its contract", _CORRECT
+    ),
+    "contract_terms_missing": _wrong("a contract comes without terms that its rule needs"),
+    "modification_unsupported": _finance("no rule covers the way a contract is modified", _CORRECT),
+    "segment_repeated": _wrong("a segment of a contract begins twice"),
+    "segment_unknown": _wrong("a modification names a segment that its contract has not"),
+    "selling_price_missing": _wrong(
+        "a bundle has no stand-alone selling price to share its price by"
+    ),
+    "wallet_settlement_unknown": _wrong("no journal covers the way a wallet is topped up"),
     "credit_exceeds_document": _finance(
         "a credit is larger than what is left of its document", _CORRECT
     ),
@@ -118,6 +131,9 @@ _WAITING: Final = {
     "account_not_named": Reason("the payload names no account", Owner.BILLING, _ARRIVES, True),
     "account_unmapped": _finance("an account role has no ERP account", _APPLY, True),
     "company_not_applied": _it("the tenant has no rules in force", "apply its folder", True),
+    "contract_not_signed": Reason(
+        "the contract's terms are not seen", Owner.BILLING, _ARRIVES, True
+    ),
     "credit_note_not_issued": Reason(
         "a voided credit note's issue is not seen", Owner.BILLING, _ARRIVES, True
     ),
@@ -140,11 +156,18 @@ _WAITING: Final = {
     "lines_truncated": _it("the payload holds only some of the lines", _ARRIVES, True),
     "period_not_open": _finance("no period takes the posting", "open a period", True),
     "policy_not_found": _finance("no accounting policy is in force", _APPLY, True),
+    "usage_price_not_found": _finance("no price of the usage is known", _APPLY, True),
+    "wallet_overdrawn": Reason(
+        "a wallet held less than is taken from it", Owner.BILLING, _ARRIVES, True
+    ),
 }
 # Understood, and nothing to book; or not handled.
 _NO_ENTRY: Final = {
     "amount_zero": _fine("the amount is zero"),
     "charge_not_captured": _fine("a charge took no money yet"),
+    "booked_at_payment": _fine("the payment books this invoice"),
+    "breakage_never": _fine("what expires in a wallet stays owed"),
+    "contract_terms": _fine("terms of a contract; they are earned over time"),
     "customer_changed": _fine("a customer's state"),
     "customer_state_only": _fine("a customer's state"),
     "dispute_open": _fine("an open dispute moves nothing"),
@@ -156,7 +179,9 @@ _NO_ENTRY: Final = {
     "no_entry_due": _fine("nothing to book"),
     "nothing_booked": _fine("what it takes back had booked nothing"),
     "nothing_outstanding": _fine("nothing of the document was left to pay"),
+    "paid_out_of_band": _fine("paid past the processor, of an invoice that books nothing"),
     "payment_failed": _fine("a failed payment moves nothing"),
+    "schedule_stands": _fine("the schedule of what was billed stands"),
     "settled_by_payment": _fine("the payment of the whole books this part"),
     "settled_by_refund": _fine("the refund books this credit note"),
     "told_completely": _fine("the same event was fetched with all its parts"),

@@ -57,7 +57,7 @@ def _line(role: str, side: str, portion: Portion) -> EntryLine:
         side=side,
         amount_minor=abs(portion.amount_minor),
         tax=_command_tax(portion.tax, portion.amount_minor) if portion.tax else None,
-        product=of.line.product if of else None,
+        product=of.product if of else None,
         service_from=of.start.isoformat() if of and of.start else None,
         service_to=of.end.isoformat() if of and of.end else None,
     )

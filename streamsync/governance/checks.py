@@ -16,9 +16,11 @@ from streamsync.core.reasons import Owner
 from streamsync.governance.currency_checks import check_currency, check_rates, currency_roles
 from streamsync.governance.folder import REQUIRED, Folder
 from streamsync.governance.policy_checks import check_policies, check_profiles
+from streamsync.governance.price_checks import check_prices
 from streamsync.governance.problems import listed, nearest
+from streamsync.governance.profiles import merged, roles_used
 from streamsync.governance.reading import Placed
-from streamsync.governance.shapes import AccountItem, CompanyFile, EntityRuleItem
+from streamsync.governance.shapes import AccountItem, CompanyFile, EntityRuleItem, PolicyItem
 from streamsync.governance.yaml_source import Location, YamlFile
 
 # Who works on exceptions (every reason names one of them), and who approves changes of each file.
@@ -27,6 +29,7 @@ OWNERS = (
     *(name for name in REQUIRED if name != "company"),
     "customers",
     "currency",
+    "prices",
 )
 
 PURPOSES = (
@@ -55,6 +58,16 @@ PURPOSES = (
     "revenue_released",
     "fx_revalued",
     "fx_revaluation_reversed",
+    "payment_recognised",
+    "revenue_earned",
+    "unbilled_cleared",
+    "usage_recorded",
+    "invoice_overdue",
+    "overdue_paid",
+    "service_terminated",
+    "contract_terminated",
+    "wallet_topped_up",
+    "wallet_expired",
 )
 
 
@@ -73,6 +86,7 @@ def check_folder(folder: Folder) -> None:
         check_rates,
         check_profiles,
         check_policies,
+        check_prices,
         every_role_has_an_account,
     ):
         check(folder)
@@ -193,7 +207,7 @@ def _account_exists(folder: Folder, file: YamlFile, placed: Placed[AccountItem])
 
 def _known_roles(folder: Folder) -> set[str]:
     """Roles of all profiles in use; empty when one of them is not known for sure."""
-    shapes = [profile.shape for profile in folder.profiles.values()]
+    shapes = [merged(folder.profiles, name) for name in folder.profiles]
     if not folder.policies.complete or any(shape is None for shape in shapes):
         return set()
     of_profiles = {role for shape in shapes if shape is not None for role in shape.roles}
@@ -296,7 +310,7 @@ def every_role_has_an_account(folder: Folder) -> None:
     needed = {
         (policy.item.entity, role)
         for policy in folder.policies.items
-        for role in _roles_used(folder, policy.item.profile) & roles
+        for role in _roles_used(folder, policy.item) & roles
         if policy.item.entity in currencies
     }
     needed |= {
@@ -317,11 +331,9 @@ def every_role_has_an_account(folder: Folder) -> None:
             file.report(("accounts",), "role_without_account", text, key=True)
 
 
-def _roles_used(folder: Folder, name: str) -> set[str]:
-    profile = folder.profiles.get(name)
-    if profile is None or profile.shape is None:
-        return set()
-    return {line.role for lines in profile.shape.journals.values() for line in lines}
+def _roles_used(folder: Folder, item: PolicyItem) -> set[str]:
+    shape = merged(folder.profiles, item.profile)
+    return roles_used(shape, item.family) if shape is not None else set()
 
 
 def _covers(rule: AccountItem, role: str, entity: str, currency: str) -> bool:

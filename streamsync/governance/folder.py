@@ -7,10 +7,12 @@ stay silent. Accounting profiles come from the company's own `profiles/`, else w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from streamsync.governance.problems import Problem, listed, nearest
+from streamsync.governance.profiles import Profile
 from streamsync.governance.reading import Section, each, whole
 from streamsync.governance.shapes import (
     AccountItem,
@@ -21,6 +23,7 @@ from streamsync.governance.shapes import (
     EntityItem,
     EntityRuleItem,
     PolicyItem,
+    PriceItem,
     ProfileFile,
     RatesFile,
     ThresholdsFile,
@@ -28,15 +31,7 @@ from streamsync.governance.shapes import (
 from streamsync.governance.yaml_source import YamlFile, read_yaml
 
 REQUIRED = ("company", "entities", "chart", "accounts", "entity_rules", "policies", "thresholds")
-OPTIONAL = ("customers", "currency", "rates")
-
-
-@dataclass(slots=True)
-class Profile:
-    """An accounting profile as read."""
-
-    file: YamlFile
-    shape: ProfileFile | None
+OPTIONAL = ("customers", "currency", "rates", "prices")
 
 
 @dataclass(slots=True)
@@ -55,6 +50,7 @@ class Folder:
     customers: Section[CustomerItem]
     currency: Section[CurrencyItem]
     rates: RatesFile | None
+    prices: Section[PriceItem]
     profiles: dict[str, Profile]
     profile_names: tuple[str, ...]
 
@@ -80,7 +76,7 @@ def read_folder(directory: Path, instead: str | None = None) -> Folder:
     policies = each(files["policies"], "policies", PolicyItem)
     places = _profile_places(directory)
     used = {placed.item.profile for placed in policies.items} | ({instead} if instead else set())
-    customers, currency, rates = (files.get(name) for name in OPTIONAL)
+    customers, currency, rates, prices = (files.get(name) for name in OPTIONAL)
     return Folder(
         files=files,
         others=_unexpected_files(directory),
@@ -94,9 +90,8 @@ def read_folder(directory: Path, instead: str | None = None) -> Folder:
         customers=each(customers, "customers", CustomerItem) if customers else Section((), True),
         currency=each(currency, "currency", CurrencyItem) if currency else Section((), True),
         rates=whole(rates, RatesFile) if rates else None,
-        profiles={
-            name: _read_profile(name, *places[name]) for name in sorted(used & places.keys())
-        },
+        prices=each(prices, "prices", PriceItem) if prices else Section((), True),
+        profiles=_read_profiles(used, places),
         profile_names=tuple(sorted(places)),
     )
 
@@ -141,6 +136,17 @@ def shipped_profiles() -> Path:
     A checkout has them at its top and links to them from the package, so that a wheel holds them.
     """
     return Path(__file__).parents[1] / "profiles"
+
+
+def _read_profiles(used: set[str], places: Mapping[str, tuple[Path, str]]) -> dict[str, Profile]:
+    """The profiles in use and those they extend, by name."""
+    found: dict[str, Profile] = {}
+    wanted = used & places.keys()
+    while wanted:
+        found |= {name: _read_profile(name, *places[name]) for name in wanted}
+        bases = {profile.shape.extends for profile in found.values() if profile.shape is not None}
+        wanted = {name for name in bases if name is not None and name in places} - found.keys()
+    return dict(sorted(found.items()))
 
 
 def _read_profile(name: str, path: Path, shown: str) -> Profile:

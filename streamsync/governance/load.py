@@ -16,15 +16,15 @@ from streamsync.core.company import (
     Deadline,
     Entity,
     EntityRule,
-    Policy,
-    PolicyAssignment,
-    TemplateLine,
+    UsagePrice,
+    UsageTier,
 )
 from streamsync.core.records import Customer, ReferenceData
 from streamsync.governance.checks import check_folder, every_role_has_an_account
 from streamsync.governance.currency_checks import rate_of
 from streamsync.governance.folder import Folder, read_folder
 from streamsync.governance.problems import CompanyErrors, Problem, UnknownProfile
+from streamsync.governance.profiles import in_force, merged, policy_of
 from streamsync.governance.rates import rates_item
 from streamsync.governance.reading import Placed, Section
 from streamsync.governance.shapes import (
@@ -34,7 +34,7 @@ from streamsync.governance.shapes import (
     EntityItem,
     EntityRuleItem,
     PolicyItem,
-    ProfileFile,
+    PriceItem,
     ThresholdsFile,
 )
 
@@ -137,10 +137,13 @@ def _everywhere(folder: Folder, policy: str) -> Section[PolicyItem]:
 def _compiled(sound: _Sound) -> Company:
     folder, head = sound.folder, sound.head
     policies = {
-        name: _policy(profile.shape)
-        for name, profile in folder.profiles.items()
-        if profile.shape is not None
+        name: policy_of(shape)
+        for name in folder.profiles
+        if (shape := merged(folder.profiles, name)) is not None
     }
+    items: dict[str, list[PolicyItem]] = {}
+    for placed in folder.policies.items:
+        items.setdefault(placed.item.entity, []).append(placed.item)
     return Company(
         tenant=head.tenant,
         ruleset=head.ruleset,
@@ -151,16 +154,12 @@ def _compiled(sound: _Sound) -> Company:
         entity_rules=tuple(_entity_rule(placed.item) for placed in folder.entity_rules.items),
         account_rules=tuple(_account_rule(placed.item) for placed in folder.accounts.items),
         policies=tuple(
-            PolicyAssignment(
-                entity=placed.item.entity,
-                policy=policies[placed.item.profile],
-                effective_from=placed.item.from_,
-            )
-            for placed in sorted(
-                folder.policies.items, key=lambda placed: (placed.item.entity, placed.item.from_)
-            )
+            assignment
+            for entity in sorted(items)
+            for assignment in in_force(entity, items[entity], policies)
         ),
         deadlines=_deadlines(sound.thresholds),
+        usage_prices=tuple(_usage_price(placed.item) for placed in folder.prices.items),
         close_sensitive=tuple(sound.thresholds.close_sensitive),
         soft_close_takes=tuple(sound.thresholds.soft_close_takes),
         tolerances_minor=dict(sound.thresholds.tolerances_minor),
@@ -219,18 +218,16 @@ def _currency_rules(item: CurrencyItem) -> CurrencyRules:
     )
 
 
-def _policy(shape: ProfileFile) -> Policy:
-    return Policy(
-        id=shape.profile,
-        version=shape.version,
-        basis=shape.schedule.basis,
-        rounding=shape.schedule.rounding,
-        journals={
-            kind: tuple(
-                TemplateLine(side=line.side, role=line.role, amount=line.amount) for line in lines
-            )
-            for kind, lines in shape.journals.items()
-        },
+def _usage_price(item: PriceItem) -> UsagePrice:
+    return UsagePrice(
+        id=item.id,
+        currency=item.currency,
+        model=item.model,
+        tiers=tuple(
+            UsageTier(up_to=tier.up_to, unit_price=tier.unit_price, flat_price=tier.flat_price)
+            for tier in item.tiers
+        ),
+        effective_from=item.from_,
     )
 
 

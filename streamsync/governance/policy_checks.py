@@ -8,30 +8,74 @@ odd fact; a day without a policy leaves entries waiting. How: templates are chec
 from __future__ import annotations
 
 from datetime import date, timedelta
+from itertools import pairwise
 
 from streamsync.core.company import TemplateLine
-from streamsync.core.policy import JOURNAL_AMOUNTS, check_template
-from streamsync.governance.folder import Folder, Profile
+from streamsync.core.policy import CHOICES, JOURNAL_AMOUNTS, check_template
+from streamsync.governance.folder import Folder
 from streamsync.governance.problems import UnknownProfile, listed, nearest
+from streamsync.governance.profiles import Profile, merged
 from streamsync.governance.reading import Placed
 from streamsync.governance.shapes import PolicyItem, ProfileFile, TemplateItem
 from streamsync.governance.yaml_source import Location, YamlFile
 
 
 def check_profiles(folder: Folder) -> None:
-    """Every profile in use has a sound journal for every kind."""
-    for profile in folder.profiles.values():
-        if profile.shape is not None:
-            _check_profile(profile, profile.shape)
+    """Every profile in use says how to release and has a sound journal for every kind."""
+    for name, profile in folder.profiles.items():
+        if profile.shape is not None and _check_base(folder, name, profile, profile.shape):
+            whole = merged(folder.profiles, name)
+            if whole is not None:
+                _check_profile(profile, profile.shape, whole)
 
 
-def _check_profile(profile: Profile, shape: ProfileFile) -> None:
+def _check_base(folder: Folder, name: str, profile: Profile, shape: ProfileFile) -> bool:
+    """Whether what a profile extends is there, in time, and does not lead back to itself."""
+    base, at = shape.extends, ("extends",)
+    if base is None:
+        return True
+    if base not in folder.profile_names:
+        text = str(UnknownProfile(base, folder.profile_names))
+        profile.file.report(at, "unknown_profile", text)
+        return False
+    if _leads_to(folder, base, name):
+        text = f'"{base}" extends this profile itself: one of them must stand by its own.'
+        profile.file.report(at, "profile_circle", text)
+        return False
+    found = folder.profiles[base].shape
+    if found is not None and shape.effective_from < found.effective_from:
+        text = f'Profile "{base}" is effective from {found.effective_from}: start no earlier.'
+        profile.file.report(("effective_from",), "policy_before_profile", text)
+    return True
+
+
+def _leads_to(folder: Folder, base: str, name: str) -> bool:
+    seen: set[str] = set()
+    at: str | None = base
+    while at is not None and at not in seen:
+        if at == name:
+            return True
+        seen.add(at)
+        shape = folder.profiles[at].shape if at in folder.profiles else None
+        at = shape.extends if shape is not None else None
+    return False
+
+
+def _check_profile(profile: Profile, own: ProfileFile, shape: ProfileFile) -> None:
+    """`own`: what stands in the file; `shape`: with what it has from others."""
     file = profile.file
+    for key in ("basis", "rounding"):
+        if getattr(shape.schedule, key) is None:
+            file.report(("schedule",), "missing_key", f'"{key}" is missing: add it.', key=True)
+    if shape.schedule.first_release == "daily" and shape.schedule.basis != "day":
+        text = f'A daily release needs basis day, here it is {shape.schedule.basis}: write "day".'
+        file.report(("schedule", "basis"), "wrong_value", text)
+    _check_choices(file, own)
     for kind in JOURNAL_AMOUNTS:
         if kind not in shape.journals:
             text = f'There is no journal "{kind}": add it.'
             file.report(("journals",), "missing_key", text, key=True)
-    for kind, lines in shape.journals.items():
+    for kind, lines in own.journals.items():
         at: Location = ("journals", kind)
         if kind not in JOURNAL_AMOUNTS:
             text = f'"{kind}" is no kind of journal.{nearest(kind, JOURNAL_AMOUNTS)}'
@@ -40,6 +84,20 @@ def _check_profile(profile: Profile, shape: ProfileFile) -> None:
             continue
         _check_roles(file, at, shape, lines)
         _check_amounts(file, at, kind, lines)
+
+
+def _check_choices(file: YamlFile, own: ProfileFile) -> None:
+    for name, value in own.choices.items():
+        choice = CHOICES.get(name)
+        if choice is None:
+            text = f'"{name}" is no choice of a profile.{nearest(name, CHOICES)}'
+            file.report(
+                ("choices", name), "unknown_key", f"{text} Known: {listed(CHOICES)}.", key=True
+            )
+        elif value not in choice.values:
+            text = f'"{value}" is no value of "{name}".{nearest(value, choice.values)}'
+            known = f"Known: {listed(choice.values)}."
+            file.report(("choices", name), "wrong_value", f"{text} {known}")
 
 
 def _check_roles(
@@ -67,10 +125,13 @@ def check_policies(folder: Folder) -> None:
     file = folder.files["policies"]
     known = folder.entity_ids()
     by_entity: dict[str, list[Placed[PolicyItem]]] = {name: [] for name in sorted(known or ())}
+    by_family: dict[tuple[str, str], list[Placed[PolicyItem]]] = {}
     for placed in folder.policies.items:
         _check_profile_of(folder, file, placed)
         name = placed.item.entity
-        if name in by_entity:
+        if name in by_entity and placed.item.family is not None:
+            by_family.setdefault((name, placed.item.family), []).append(placed)
+        elif name in by_entity:
             by_entity[name].append(placed)
         elif known is not None:
             text = f'There is no entity "{name}" in entities.yaml.{nearest(name, known)}'
@@ -78,6 +139,32 @@ def check_policies(folder: Folder) -> None:
     if folder.policies.complete:
         for entity, assignments in by_entity.items():
             _check_days(folder, file, entity, assignments)
+        for (entity, family), assignments in by_family.items():
+            _check_family(file, f'"{entity}" has two policies for {family}', assignments)
+
+
+def _check_family(file: YamlFile, what: str, assignments: list[Placed[PolicyItem]]) -> None:
+    """A family may have days without a profile of its own, but none with two."""
+    ordered = sorted(assignments, key=lambda placed: placed.item.from_)
+    if not _each_ends_after_its_start(file, ordered):
+        return
+    for placed, following in pairwise(ordered):
+        start = following.item.from_
+        if placed.item.through is None or placed.item.through >= start:
+            text = (
+                f'Entity {what} on {start}: set "through" on line {file.line(placed.at)} to '
+                f"{_day_before(start)}."
+            )
+            file.report((*following.at, "from"), "policy_overlap", text)
+
+
+def _each_ends_after_its_start(file: YamlFile, ordered: list[Placed[PolicyItem]]) -> bool:
+    for placed in ordered:
+        if placed.item.through is not None and placed.item.through < placed.item.from_:
+            text = f"It ends before it starts on {placed.item.from_}: correct one of the dates."
+            file.report((*placed.at, "through"), "wrong_value", text)
+            return False
+    return True
 
 
 def _check_profile_of(folder: Folder, file: YamlFile, placed: Placed[PolicyItem]) -> None:
@@ -109,12 +196,9 @@ def _check_days(
             f"rules start, to the day before {first.item.from_}: start it earlier."
         )
         file.report((*first.at, "from"), "policy_gap", text)
-    for placed in ordered:
-        if placed.item.through is not None and placed.item.through < placed.item.from_:
-            text = f"It ends before it starts on {placed.item.from_}: correct one of the dates."
-            file.report((*placed.at, "through"), "wrong_value", text)
-            return
-    for placed, following in zip(ordered, ordered[1:], strict=False):
+    if not _each_ends_after_its_start(file, ordered):
+        return
+    for placed, following in pairwise(ordered):
         _check_seam(file, entity, placed, following)
     last = ordered[-1]
     if last.item.through is not None:

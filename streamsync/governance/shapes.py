@@ -7,13 +7,17 @@ unknown keys. `reading` applies them; what needs more than one value to judge st
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from streamsync.core.schedule import BASES, ROUNDINGS
+from streamsync.core.policy import FAMILIES
+from streamsync.core.revenue import TREATMENTS
+from streamsync.core.schedule import BASES, FIRST_RELEASES, ROUNDINGS, STARTS
+from streamsync.core.usage import MODELS
 from streamsync.governance.problems import listed, nearest
 
 # Errors of this type carry their whole message.
@@ -60,18 +64,16 @@ def _filled(text: str) -> str:
     return text
 
 
-def _basis(text: str) -> str:
-    if text not in BASES:
-        known = f"Known: {listed(BASES)}."
-        raise _broken(f'"{text}" is no basis of a schedule.{nearest(text, BASES)} {known}')
-    return text
+def _one_of(what: str, known: Iterable[str]) -> AfterValidator:
+    """A name out of a closed table; the message offers the nearest and lists all."""
+    names = tuple(known)
 
+    def checked(text: str) -> str:
+        if text not in names:
+            raise _broken(f'"{text}" is no {what}.{nearest(text, names)} Known: {listed(names)}.')
+        return text
 
-def _rounding(text: str) -> str:
-    if text not in ROUNDINGS:
-        known = f"Known: {listed(ROUNDINGS)}."
-        raise _broken(f'"{text}" is no rounding of a schedule.{nearest(text, ROUNDINGS)} {known}')
-    return text
+    return AfterValidator(checked)
 
 
 Name = Annotated[str, AfterValidator(_name)]
@@ -154,6 +156,7 @@ class PolicyItem(Shape):
 
     entity: Text
     profile: Text
+    family: Annotated[str, _one_of("family of events", FAMILIES)] | None = None
     from_: IsoDate = Field(alias="from")
     through: IsoDate | None = None
 
@@ -188,6 +191,33 @@ class RatesFile(Shape):
 
     version: int = Field(ge=1)
     rates: list[RateItem]
+
+
+def _decimal(text: str) -> str:
+    if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,12})?", text) is None:
+        raise _broken(f'"{text}" is no amount: write digits, with a point before decimals.')
+    return text
+
+
+Decimal = Annotated[str, AfterValidator(_decimal)]
+
+
+class TierItem(Shape):
+    """A tier of a usage price; the last one has no `up_to`."""
+
+    up_to: Decimal | None = None
+    unit_price: Decimal = "0"
+    flat_price: Decimal = "0"
+
+
+class PriceItem(Shape):
+    """An item of prices.yaml."""
+
+    id: Name
+    currency: Text
+    model: Annotated[str, _one_of("model of a usage price", MODELS)]
+    from_: IsoDate = Field(alias="from")
+    tiers: list[TierItem] = Field(min_length=1)
 
 
 class DeadlineHours(Shape):
@@ -244,18 +274,24 @@ class TemplateItem(Shape):
 
 
 class Schedule(Shape):
-    """How revenue is released."""
+    """How revenue is released; what a profile leaves out it has from the one it extends."""
 
-    basis: Annotated[str, AfterValidator(_basis)]
-    rounding: Annotated[str, AfterValidator(_rounding)]
+    basis: Annotated[str, _one_of("basis of a schedule", BASES)] | None = None
+    rounding: Annotated[str, _one_of("rounding of a schedule", ROUNDINGS)] | None = None
+    start: Annotated[str, _one_of("start convention", STARTS)] | None = None
+    first_release: Annotated[str, _one_of("release convention", FIRST_RELEASES)] | None = None
+    immediate_up_to_days: Annotated[int, Field(ge=0)] | None = None
 
 
 class ProfileFile(Shape):
-    """profiles/<profile>.yaml."""
+    """profiles/<profile>.yaml. `extends`: the profile that says what this one leaves out."""
 
     profile: Name
     version: Text
     effective_from: IsoDate
-    schedule: Schedule
-    roles: dict[str, Text]
-    journals: dict[str, list[TemplateItem]]
+    extends: Name | None = None
+    schedule: Schedule = Schedule()
+    choices: dict[str, Text] = {}
+    credit_note_by_reason: dict[str, Annotated[str, _one_of("treatment", TREATMENTS)]] = {}
+    roles: dict[str, Text] = {}
+    journals: dict[str, list[TemplateItem]] = {}

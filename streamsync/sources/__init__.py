@@ -11,12 +11,15 @@ from typing import Protocol
 
 from streamsync.core.facts import BillingEvent
 from streamsync.core.records import RawWebhook, SourcePosition
+from streamsync.sources import strict_json
 from streamsync.sources.account import account_key, is_processor, record_key
+from streamsync.sources.canonical import Canonical, is_canonical
 from streamsync.sources.envelope import Envelope
+from streamsync.sources.refusal import Refusal
 from streamsync.sources.signature import SigningSecret
 from streamsync.sources.stripe import Stripe
 
-__all__ = ["SOURCES", "Source", "account_key", "is_processor", "record_key"]
+__all__ = ["SOURCES", "Source", "account_key", "is_processor", "kind_of", "record_key"]
 
 
 class Source(Protocol):
@@ -54,4 +57,12 @@ class Source(Protocol):
         ...
 
 
-SOURCES: Mapping[str, Source] = {"stripe": Stripe()}
+SOURCES: Mapping[str, Source] = {"stripe": Stripe(), "canonical": Canonical()}
+
+
+def kind_of(body: bytes, otherwise: str) -> str:
+    """The kind of source that a body says it is of; only canonical events say so themselves."""
+    try:
+        return Canonical.kind if is_canonical(strict_json.loads(body)) else otherwise
+    except Refusal:
+        return otherwise

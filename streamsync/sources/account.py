@@ -7,6 +7,8 @@ Only the part before the `|` decides the partition.
 
 from __future__ import annotations
 
+import hashlib
+
 from streamsync.core.facts import BillingEvent
 
 _ESCAPES = str.maketrans({"%": "%25", "/": "%2F", "|": "%7C"})
@@ -29,6 +31,16 @@ PROCESSOR = "@processor"
 def is_processor(account: str) -> bool:
     """Whether an account key is that of a source's processor, not of a customer."""
     return account.endswith(f"/{PROCESSOR}")
+
+
+def correlation_id(tenant: str, source: str, event_id: str, content_hash: str) -> str:
+    """The id under which everything that comes of one source record is found, 32 hex digits."""
+    digest = hashlib.sha256()
+    for part in (tenant, source, event_id, content_hash):
+        data = part.encode()
+        # Lengths before the parts, so that no two lists of parts read alike.
+        digest.update(len(data).to_bytes(4, "big") + data)
+    return digest.hexdigest()[:32]
 
 
 def record_key(event: BillingEvent) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from streamsync.core.facts import BillingEvent
 from streamsync.core.records import RawWebhook, SourcePosition
 from streamsync.sources import strict_json
-from streamsync.sources.account import PROCESSOR, account_key
+from streamsync.sources.account import PROCESSOR, account_key, correlation_id
 from streamsync.sources.envelope import Envelope
 from streamsync.sources.refusal import Refusal
 from streamsync.sources.signature import SigningSecret, sign, verify
@@ -185,14 +185,6 @@ def _interpret(opened: _Opened) -> _Found:
     return _Found("no_entry" if reason else "facts", reason, None, replace(read, facts=facts))
 
 
-def _correlation(raw: RawWebhook, event_id: str, content_hash: str) -> str:
-    digest = hashlib.sha256()
-    for part in (raw.tenant, raw.source, event_id, content_hash):
-        data = part.encode()
-        digest.update(len(data).to_bytes(4, "big") + data)
-    return digest.hexdigest()[:32]
-
-
 def _unopened(
     raw: RawWebhook, position: SourcePosition, payload: object, why: Refusal
 ) -> BillingEvent:
@@ -211,7 +203,7 @@ def _unopened(
         api_version=_text(members.get("api_version")),
         content_hash=content_hash,
         occurred_at_ms=raw.received_at_ms,
-        correlation_id=_correlation(raw, event_id, content_hash),
+        correlation_id=correlation_id(raw.tenant, raw.source, event_id, content_hash),
         outcome="rejected",
         reason=why.reason,
         detail=why.detail,
@@ -240,7 +232,7 @@ def read_event(raw: RawWebhook, position: SourcePosition) -> BillingEvent:
         api_version=opened.api_version,
         content_hash=opened.content_hash,
         occurred_at_ms=opened.created_ms,
-        correlation_id=_correlation(raw, opened.event_id, opened.content_hash),
+        correlation_id=correlation_id(raw.tenant, raw.source, opened.event_id, opened.content_hash),
         outcome=found.outcome,
         reason=found.reason,
         detail=found.detail,

@@ -149,6 +149,7 @@ def _line(index: int, line: Line, currency: str) -> tuple[InvoiceLine, int]:
         price=priced.id if priced else None,
         subscription=line.subscription,
         proration=bool(line.proration),
+        **line.own_words,
     )
     return read, net + sum(tax.amount for tax in taxes)
 

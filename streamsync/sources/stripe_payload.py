@@ -9,7 +9,7 @@ quoted: it could be anything, also a name or a card number.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -91,6 +91,17 @@ class Price(Piece):
     product: Id | None = None
 
 
+class LineMetadata(Piece):
+    """What a company's own metadata says of a line: which contract it bills, or which bundle it is
+    part of, with its stand-alone selling price in minor units.
+    """
+
+    streamsync_contract: Id | None = None
+    streamsync_segment: Id | None = None
+    streamsync_bundle: Id | None = None
+    streamsync_standalone_minor: Annotated[str, Field(pattern=r"^[0-9]{1,15}$")] | None = None
+
+
 class Line(Piece):
     """A line of an invoice; `amount` is before discounts and contains inclusive taxes."""
 
@@ -105,6 +116,19 @@ class Line(Piece):
     plan: Price | None = None
     subscription: Id | None = None
     proration: bool | None = None
+    metadata: LineMetadata | None = None
+
+    @property
+    def own_words(self) -> dict[str, Any]:
+        """What the company's metadata says, by the names of `core.facts.InvoiceLine`."""
+        told = self.metadata or LineMetadata()
+        price = told.streamsync_standalone_minor
+        return {
+            "bundle": told.streamsync_bundle,
+            "standalone_minor": None if price is None else int(price),
+            "contract": told.streamsync_contract,
+            "segment": told.streamsync_segment,
+        }
 
 
 class Lines(Piece):
@@ -215,6 +239,7 @@ class Note(Piece):
     created: Seconds | None = None
     total: Amount
     type: Word
+    reason: Word | None = None
     refund: Id | None = None
     refunds: list[NoteRefund] | None = None
     customer_balance_transaction: Id | None = None

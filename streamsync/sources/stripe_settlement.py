@@ -244,6 +244,7 @@ def read_credit_note(value: object, created_ms: int) -> Fact:
             total_minor=note.total,
             refunds=_refund_ids(note),
             lines=lines,
+            reason=note.reason,
         ),
     )
 

@@ -195,9 +195,9 @@ def test_a_reduction_takes_its_share_and_spreads_the_rest_over_the_months_left(
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: f"{method.basis}-{method.rounding}")
 def test_nothing_is_spread_over_no_month(method: Method) -> None:
-    months = Plan((), method.rounding)
+    months = Plan((), method.rounding, date(2022, 1, 1), date(2022, 1, 2))
     assert months.spread(0) == ()
-    with pytest.raises(ValueError, match="no month of service"):
+    with pytest.raises(ValueError, match="nothing left of the service"):
         months.spread(1)
 
 

@@ -17,6 +17,7 @@ from streamsync.core.facts import (
     Refund,
 )
 from streamsync.core.journal import Books, Entry, book_document
+from streamsync.core.schedule import Method
 
 FAR = date(2099, 1, 1)
 NEW_YORK = "America/New_York"
@@ -32,6 +33,10 @@ _JOURNALS = {
     ),
     "payment_out_of_band": (
         "Dr elsewhere charged, Dr customer_credit from_balance, Cr receivable total"
+    ),
+    "payment_recognised": (
+        "Dr clearing charged, Dr customer_credit from_balance, Cr deferred deferred, "
+        "Cr revenue immediate, Cr tax tax"
     ),
     "invoice_voided": "Dr deferred unreleased, Dr voids released, Dr tax tax, Cr receivable gross",
     "invoice_uncollectible": (
@@ -61,6 +66,18 @@ _JOURNALS = {
     "dispute_fee": "Dr dispute_fees amount, Cr clearing amount",
     "dispute_lost": "Dr dispute_losses amount, Cr disputes amount",
     "payout_paid": "Dr bank amount, Dr fees fee, Cr clearing total",
+    "service_stopped_refund": "Dr deferred deferred, Cr revenue earned, Cr clearing rest",
+    "service_stopped_credit": "Dr deferred deferred, Cr revenue earned, Cr customer_credit rest",
+    "service_stopped_release": "Dr deferred deferred, Cr revenue earned, Cr revenue rest",
+    "invoice_overdue": "Dr bad_debt amount, Cr receivable amount",
+    "overdue_paid": "Dr receivable amount, Cr bad_debt amount",
+    "revenue_earned": "Dr deferred deferred, Dr unbilled unbilled, Cr revenue amount",
+    "unbilled_cleared": "Dr deferred amount, Cr unbilled amount",
+    "wallet_topped_up_processor": "Dr clearing amount, Cr customer_credit amount",
+    "wallet_topped_up_elsewhere": "Dr elsewhere amount, Cr customer_credit amount",
+    "wallet_topped_up_on_account": "Dr receivable amount, Cr customer_credit amount",
+    "wallet_used": "Dr customer_credit amount, Cr revenue amount",
+    "wallet_expired": "Dr customer_credit amount, Cr breakage amount",
 }
 ROLES = {
     "deferred": "deferred_revenue",
@@ -86,8 +103,7 @@ def template(text: str) -> tuple[TemplateLine, ...]:
 POLICY = Policy(
     id="stripe",
     version="1",
-    basis="day",
-    rounding="last_absorbs",
+    schedule=Method("day", "last_absorbs"),
     journals={kind: template(text) for kind, text in _JOURNALS.items()},
 )
 
@@ -230,7 +246,7 @@ def book(
 
 def spreading(basis: str, rounding: str = "last_absorbs") -> Policy:
     """The policy with another schedule."""
-    return replace(POLICY, basis=basis, rounding=rounding)
+    return replace(POLICY, schedule=Method(basis, rounding))
 
 
 def moved(books: Books, role: str) -> dict[str, int]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamsync.core.money import round_half_up_div
+from streamsync.core.facts import Fact
+from streamsync.core.money import allocate, round_half_up_div
 from tests.unit.core_facts import (
     book,
     credited,
@@ -170,3 +171,51 @@ def test_x4_a_credit_of_1550_in_the_ratio_of_refund_and_credit_is_517_and_1033()
     assert note["contra", "debit"] == 1033
     assert refund["refunds", "debit"] == 517
     assert moved(books, "revenue")[MAR] == 1550
+
+
+# Lago, getlago/lago-api#2643: fees of 68.33, 68.33, 57.50 and 85.00 at 20 %. Together they are
+# 334.99 with tax; each by itself 82.00, 82.00, 69.00 and 102.00, a cent more.
+FEES = [6833, 6833, 5750, 8500]
+
+
+def _lago_invoice() -> Fact:
+    whole_tax = round_half_up_div(sum(FEES) * 20, 100)
+    assert sum(FEES) + whole_tax == 33499
+    taxes = allocate(whole_tax, FEES)
+    lines = [
+        line(number, fee, None, None, tax(part))
+        for number, (fee, part) in enumerate(zip(FEES, taxes, strict=True), start=1)
+    ]
+    return issued("2022-01-01", *lines)
+
+
+def test_p27_lago_refunds_of_each_fee_give_back_exactly_the_tax_of_the_whole() -> None:
+    amounts = [8200, 8200, 6900, 33499 - 8200 - 8200 - 6900]
+    books = book(
+        _lago_invoice(),
+        *(
+            refunded(f"2022-02-0{day}", amount, name=f"re_{day}", cumulative=sum(amounts[:day]))
+            for day, amount in enumerate(amounts, start=1)
+        ),
+    )
+    assert not books.refused
+    assert amounts[-1] == 10200 - 1
+    assert moved(books, "tax_payable") == {JAN: 5583, FEB: -5583}
+
+
+def test_p27_lago_the_last_credit_note_absorbs_the_cent() -> None:
+    notes = [(6833, 1367), (6833, 1367), (5750, 1150), (8500, 1700 - 1)]
+    credits_of_all = [
+        credited(f"2022-02-0{day}", net, part, name=f"cn_{day}")
+        for day, (net, part) in enumerate(notes, start=1)
+    ]
+    books = book(_lago_invoice(), *credits_of_all)
+    assert not books.refused
+    assert moved(books, "receivable") == {JAN: -33499, FEB: 33499}
+    assert moved(books, "tax_payable") == {JAN: 5583, FEB: -5583}
+    # With its own rounding the last one is a cent too much, and says so.
+    too_much = credited("2022-02-04", 8500, 1700, name="cn_4")
+    (refused,) = book(_lago_invoice(), *credits_of_all[:3], too_much).refused
+    assert refused.reason == "credit_exceeds_document"
+    assert "tax 1700 to take" in refused.detail
+    assert "tax 1699 left" in refused.detail

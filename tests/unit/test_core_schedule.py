@@ -207,8 +207,8 @@ def test_an_invoice_waits_for_a_policy_whose_schedule_is_known(policy: object) -
     assert not books.entries
     assert [found.reason for found in books.waiting] == ["policy_not_found"] * 2
     if policy is not None:
-        assert policy.basis in books.waiting[0].detail
-        assert policy.rounding in books.waiting[0].detail
+        assert policy.schedule.unknown is not None
+        assert policy.schedule.unknown in books.waiting[0].detail
 
 
 def test_wrong_figures_are_refused_whatever_the_policy() -> None:
@@ -226,7 +226,7 @@ def test_an_hour_of_october_after_its_end_has_no_time_in_october(basis: str) -> 
     service = service_between(REPEATED_HOUR, ms("2009-12-11T03:30"), ST_JOHNS)
     assert (service.start, service.end) == (date(2009, 10, 31), date(2009, 12, 11))
     months = plan(service, Method(basis, "last_absorbs"))
-    assert [month.last for month in months.months] == [date(2009, 11, 30), date(2009, 12, 31)]
+    assert [one.date for one in months.slices] == [date(2009, 11, 30), date(2009, 12, 31)]
     assert sum(row.amount_minor for row in months.spread(12345)) == 12345
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from streamsync.core.closing import control_amount
-from streamsync.core.company import Company, TemplateLine
+from streamsync.core.company import Choices, Company, TemplateLine
 from streamsync.core.records import Customer, ReferenceData
+from streamsync.core.schedule import Method
 from streamsync.governance import (
     Change,
     PayloadError,
@@ -74,6 +75,8 @@ STRIPE_JOURNALS = {
     "payment_applied": "Dr clearing charged, Dr customer_credit from_balance, Cr receivable total",
     "payment_out_of_band": "Dr cash_received_elsewhere charged, Dr customer_credit from_balance, "
     "Cr receivable total",
+    "payment_recognised": "Dr clearing charged, Dr customer_credit from_balance, "
+    "Cr deferred_revenue deferred, Cr revenue immediate, Cr tax_payable tax",
     "invoice_voided": "Dr deferred_revenue unreleased, Dr voids_contra released, "
     "Dr tax_payable tax, Cr receivable gross",
     "invoice_uncollectible": "Dr deferred_revenue unreleased, Dr bad_debt released, "
@@ -103,12 +106,27 @@ STRIPE_JOURNALS = {
     "dispute_fee": "Dr dispute_fees amount, Cr clearing amount",
     "dispute_lost": "Dr dispute_losses amount, Cr disputes_receivable amount",
     "payout_paid": "Dr bank amount, Dr processing_fees fee, Cr clearing total",
+    "service_stopped_refund": "Dr deferred_revenue deferred, Cr revenue earned, Cr clearing rest",
+    "service_stopped_credit": "Dr deferred_revenue deferred, Cr revenue earned, "
+    "Cr customer_credit rest",
+    "service_stopped_release": "Dr deferred_revenue deferred, Cr revenue earned, Cr revenue rest",
+    "invoice_overdue": "Dr bad_debt amount, Cr receivable amount",
+    "overdue_paid": "Dr receivable amount, Cr bad_debt amount",
+    "revenue_earned": "Dr deferred_revenue deferred, Dr unbilled_receivable unbilled, "
+    "Cr revenue amount",
+    "unbilled_cleared": "Dr deferred_revenue amount, Cr unbilled_receivable amount",
+    "wallet_topped_up_processor": "Dr clearing amount, Cr customer_credit amount",
+    "wallet_topped_up_elsewhere": "Dr cash_received_elsewhere amount, Cr customer_credit amount",
+    "wallet_topped_up_on_account": "Dr receivable amount, Cr customer_credit amount",
+    "wallet_used": "Dr customer_credit amount, Cr revenue amount",
+    "wallet_expired": "Dr customer_credit amount, Cr breakage_revenue amount",
 }
 
 
 def test_stripe_profile_books_what_the_accounting_page_says(acme: Company) -> None:
     policy = acme.policies[0].policy
-    assert (policy.id, policy.basis, policy.rounding) == ("stripe", "day", "last_absorbs")
+    assert (policy.id, policy.schedule) == ("stripe", Method("day", "last_absorbs"))
+    assert policy.choices == Choices()
     sides = {"debit": "Dr", "credit": "Cr"}
     told = {
         kind: ", ".join(f"{sides[line.side]} {line.role} {line.amount}" for line in lines)
@@ -201,12 +219,12 @@ def test_difference_names_each_value(acme: Company) -> None:
 
 
 def test_changed_template_is_shown_as_a_whole(acme: Company) -> None:
-    first, second = acme.policies
+    first, *others = acme.policies
     lines = [*first.policy.journals["invoice_uncollectible"]]
     lines[2] = TemplateLine(side="debit", role="tax_payable", amount="tax")
     journals = {**first.policy.journals, "invoice_uncollectible": tuple(lines)}
     policy = replace(first.policy, journals=journals)
-    [change] = diff(acme, replace(acme, policies=(replace(first, policy=policy), second)))
+    [change] = diff(acme, replace(acme, policies=(replace(first, policy=policy), *others)))
     assert change == Change(
         "policies.acme-jp@2012-01-01.policy.journals.invoice_uncollectible",
         "debit deferred_revenue unreleased; debit bad_debt released; debit bad_debt tax; "

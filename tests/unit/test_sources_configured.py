@@ -54,7 +54,7 @@ def test_one_variable_is_enough_for_one_source() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (FILE.replace("kind: stripe", "kind: strype"), r"sources\.stripe-eu\.kind: one of stripe"),
+        (FILE.replace("kind: stripe", "kind: strype"), r"kind: one of canonical, stripe"),
         (FILE.replace("key_id: old", "keyid: old"), r"sources\.stripe-eu\.secrets\.0\.key_id"),
         (FILE.replace("secret_env: OLD, ", ""), r"secrets\[0\]: give either"),
         (FILE.replace("secret_env: OLD", "secret_env: GONE"), r"variable GONE .*is empty"),

@@ -144,7 +144,7 @@ def test_an_unknown_profile_is_wrong_use_and_names_those_there_are(
     own_profile(acme, "own")
     result = run(acme, events, "--policy", "strip")
     assert result.exit_code == 2
-    told = 'There is no accounting profile "strip". Did you mean "stripe"? Known: own, stripe; add'
+    told = 'There is no accounting profile "strip". Did you mean "stripe"? Known: chargebee,'
     assert told in result.stderr
 
 
@@ -153,7 +153,7 @@ def test_a_broken_profile_is_named_with_its_place(acme: Path, events: Path) -> N
     result = run(acme, events, "--policy", "own")
     assert result.exit_code == 1
     assert result.stderr.strip() == (
-        f'{acme}/profiles/own.yaml:15:10: wrong_value: "week" is no basis of a schedule. '
+        f'{acme}/profiles/own.yaml:16:10: wrong_value: "week" is no basis of a schedule. '
         "Known: day, even_month, even_month_prorated, millisecond."
     )
 

@@ -98,6 +98,22 @@ def test_what_belongs_to_closed_periods_goes_to_the_earliest_open_one(books: Boo
     }
 
 
+def test_a_policy_may_roll_what_is_late_into_the_current_month() -> None:
+    # Chargebee catches up in the current period; February is open, and is passed over.
+    books = Books(company=load_company(ACME, "chargebee"))
+    books.customer("cus_1")
+    books.publish(status("2026-01", "closed"))
+    books.tick("2026-03-10T12:00:00")
+    books.run()
+    books.webhook(issued())
+    books.run()
+    assert placed(books) == [
+        ("invoice_issued", "2026-01", "2026-03", "rolled"),
+        ("revenue_released", "2026-01", "2026-03", "catch_up"),
+        ("revenue_released", "2026-02", "2026-02", "natural"),
+    ]
+
+
 def test_a_soft_closed_period_takes_only_what_the_policy_allows(books: Books) -> None:
     books.publish(status("2026-01", "soft_closed"))
     books.run()

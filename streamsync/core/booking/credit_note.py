@@ -31,8 +31,10 @@ def book_credit_note(desk: Desk, fact: Fact) -> None:
     if note.net_minor + note.tax_minor != note.total_minor:
         detail = f"total {note.total_minor}, net {note.net_minor}, tax {note.tax_minor}"
         raise Stopped("document_total_mismatch", detail, refused=True)
-    document = desk.issued()
-    after, taken = reduce(document, desk.day_of(fact), note.net_minor, note.tax_minor, note.lines)
+    document, on = desk.issued(), desk.day_of(fact)
+    choices = desk.policy_of(on).choices
+    treatment = choices.credit_note_by_reason.get(note.reason or "", choices.credit_note)
+    after, taken = reduce(document, on, note.net_minor, note.tax_minor, note.lines, treatment)
     desk.post(fact, journal, {"total": (Portion(taken.total_minor),), **taken_amounts(taken)})
     desk.document = after
     desk.reductions[fact.fact_id] = Reduction(fact, taken)

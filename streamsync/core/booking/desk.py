@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from fractions import Fraction
 
 from streamsync.core.books import Entry, NoEntry, Refused, Waiting
 from streamsync.core.calendar import local_date, period_of
-from streamsync.core.company import Policy
-from streamsync.core.document import Issued, Taken
+from streamsync.core.company import Policy, TemplateLine, UsagePrice
+from streamsync.core.contract import Segment
+from streamsync.core.document import Issued, Performed, Taken
 from streamsync.core.facts import CreditNote, Fact
 from streamsync.core.template import Amounts, EntryLine, fill
 
@@ -47,6 +49,18 @@ class Reduction:
     tax_minor: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Earned:
+    """What a fact earned of a segment on a day."""
+
+    fact: Fact
+    segment: str
+    on: date
+    amount_minor: int
+    what: Performed
+    part: str = ""
+
+
 @dataclass(slots=True)
 class Desk:
     """The document, its facts, and what they made so far."""
@@ -74,6 +88,20 @@ class Desk:
     owed_minor: int = 0
     refunded_minor: int = 0
     refunded_tax_minor: int = 0
+    # Whether its payment books what other documents book at their issue.
+    by_payment: bool = False
+    # What an overdue invoice was written off with, and is not paid since.
+    lost_minor: int = 0
+    # Prices of usage, and what was used so far, by meter, price and billing period.
+    prices: Sequence[UsagePrice] = ()
+    used: dict[tuple[str, str, int], Fraction] = field(default_factory=dict)
+    # A contract: its segments and the fact that began it. A wallet: what is in it.
+    segments: dict[str, Segment] = field(default_factory=dict)
+    signed: Fact | None = None
+    terminated: Fact | None = None
+    wallet_minor: int = 0
+    # What was earned of segments, billed or not: by segment, with the fact that says so.
+    earned: list[Earned] = field(default_factory=list)
 
     def issued(self) -> Issued:
         """The document, or its facts wait for it."""
@@ -87,14 +115,23 @@ class Desk:
 
     def template_policy(self, on: date, journal: str) -> Policy:
         """The policy of a day, if it has such a journal."""
-        policy = self.policy_at(on.isoformat())
-        if policy is None:
-            detail = f"no accounting policy is in force on {on.isoformat()}"
-            raise Stopped("policy_not_found", detail, refused=False)
+        policy = self.policy_of(on)
         if journal not in policy.journals:
             detail = f"policy {policy.id} {policy.version} has no journal {journal}"
             raise Stopped("policy_not_found", detail, refused=False)
         return policy
+
+    def policy_of(self, on: date) -> Policy:
+        """The policy of a day."""
+        policy = self.policy_at(on.isoformat())
+        if policy is None:
+            detail = f"no accounting policy is in force on {on.isoformat()}"
+            raise Stopped("policy_not_found", detail, refused=False)
+        return policy
+
+    def template(self, on: date, journal: str) -> tuple[TemplateLine, ...]:
+        """The template of a journal in the policy of a day."""
+        return self.template_policy(on, journal).journals[journal]
 
     def nothing(self, fact: Fact, reason: str) -> None:
         """The fact is understood and books nothing."""
@@ -125,8 +162,7 @@ class Desk:
         if not any(part.amount_minor for parts in amounts.values() for part in parts):
             self.nothing(fact, "amount_zero")
             return
-        policy = self.template_policy(self.day_of(fact), journal)
-        lines = fill(policy.journals[journal], amounts)
+        lines = fill(self.template(self.day_of(fact), journal), amounts)
         self.enter(fact, lines, reference, purpose=purpose, currency=currency)
 
     def enter(
@@ -137,13 +173,15 @@ class Desk:
         *,
         purpose: str | None = None,
         currency: str | None = None,
+        on: date | None = None,
+        part: str = "",
     ) -> None:
-        """An entry of these lines, at the fact's own date."""
-        on = self.day_of(fact)
+        """An entry of these lines, at the fact's own date unless another is told."""
+        on = on or self.day_of(fact)
         entry = Entry(
             fact.fact_id,
             purpose or fact.kind,
-            "",
+            part,
             period_of(on),
             on,
             currency or fact.currency or "",

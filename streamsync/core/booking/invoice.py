@@ -11,22 +11,14 @@ from collections.abc import Iterator
 from datetime import date
 
 from streamsync.core.booking.desk import Desk, Reduction, Stopped, incomplete, taken_amounts
-from streamsync.core.books import Entry
-from streamsync.core.calendar import period_of
 from streamsync.core.company import Policy
-from streamsync.core.document import (
-    Issued,
-    LineLeft,
-    Portion,
-    check_figures,
-    clear,
-    issue,
-    reduce,
-)
+from streamsync.core.document import Issued, LineLeft, Portion, clear, reduce
 from streamsync.core.facts import Fact
+from streamsync.core.issue import check_figures, issue
 from streamsync.core.money import round_half_up_div
 from streamsync.core.schedule import Method
-from streamsync.core.template import fill
+from streamsync.core.template import Amounts, fill
+from streamsync.core.termination import stop
 
 _LOSSES = ("invoice_uncollectible", "written_off")
 
@@ -44,31 +36,36 @@ def book_issue(desk: Desk, fact: Fact) -> None:
     desk.post(
         fact,
         "invoice_issued_negative" if negative else "invoice_issued",
-        {
-            "gross": (Portion(document.gross_minor),),
-            "deferred": [Portion(line.unreleased_left(date.min), line) for line in document.lines],
-            "immediate": [Portion(line.at_once_minor, line) for line in document.lines],
-            "tax": [
-                Portion(left, line, tax)
-                for line in document.lines
-                for tax, left in zip(line.line.taxes, line.taxes_left, strict=True)
-            ],
-        },
+        issued_amounts(document),
     )
     desk.document = document
     desk.owed_minor += max(document.gross_minor, 0)
 
 
+def issued_amounts(document: Issued) -> Amounts:
+    """What an issue books: the gross, and by line what is deferred, revenue at once, and tax."""
+    return {
+        "gross": (Portion(document.gross_minor),),
+        "deferred": [Portion(line.unreleased_left(date.min), line) for line in document.lines],
+        "immediate": [Portion(line.at_once_minor, line) for line in document.lines],
+        "tax": [
+            Portion(left, line, tax)
+            for line in document.lines
+            for tax, left in zip(line.line.taxes, line.taxes_left, strict=True)
+        ],
+    }
+
+
 def method_of(policy: Policy) -> Method:
     """How the policy of the issue's day spreads revenue, then and after every reduction."""
-    method = Method(policy.basis, policy.rounding)
-    if not method.is_known:
+    unknown = policy.schedule.unknown
+    if unknown is not None:
         detail = (
-            f"policy {policy.id} {policy.version} spreads revenue by {method.basis} and "
-            f"{method.rounding}: this version of streamsync has no such schedule"
+            f"policy {policy.id} {policy.version} spreads revenue by {unknown}: "
+            "this version of streamsync has no such schedule"
         )
         raise Stopped("policy_not_found", detail, refused=False)
-    return method
+    return policy.schedule
 
 
 def book_clearing(desk: Desk, fact: Fact) -> None:
@@ -78,16 +75,18 @@ def book_clearing(desk: Desk, fact: Fact) -> None:
         detail = f"total {document.gross_minor}: a document in the customer's favour stays"
         raise Stopped("document_direction_wrong", detail, refused=True)
     left = document.net_left + document.tax_left
-    on, owed = desk.day_of(fact), desk.owed_minor
+    on, owed, lost = desk.day_of(fact), desk.owed_minor, fact.kind in _LOSSES
+    stands = lost and desk.policy_of(on).choices.uncollectible == "schedule_stands"
     if owed >= left:
-        after, taken = clear(document, on)
+        after, taken = clear(document, on, stands=stands, lost=lost)
     elif owed <= 0:
         desk.nothing(fact, "nothing_outstanding")
         return
     else:
         # Partly paid: the rest, with its share of the tax that is left.
         tax = round_half_up_div(document.tax_left * owed, left)
-        after, taken = reduce(document, on, owed - tax, tax)
+        how = "point_in_time" if stands else "proportional"
+        after, taken = reduce(document, on, owed - tax, tax, treatment=how, lost=lost)
     desk.post(fact, fact.kind, {"gross": (Portion(taken.total_minor),), **taken_amounts(taken)})
     desk.document = after
     desk.owed_minor -= taken.total_minor
@@ -95,33 +94,46 @@ def book_clearing(desk: Desk, fact: Fact) -> None:
         desk.loss = Reduction(fact, taken)
 
 
+def book_service_end(desk: Desk, fact: Fact) -> None:
+    """service_terminated: the schedule stands, or stops and the policy says where the rest goes."""
+    document, on = desk.issued(), desk.day_of(fact)
+    choice = desk.policy_of(on).choices.termination
+    if choice == "schedule_stands":
+        desk.nothing(fact, choice)
+        return
+    after, ended = stop(document, on, release=choice == "release")
+    amounts: Amounts = {
+        "deferred": (Portion(ended.total_minor),),
+        "earned": ended.earned,
+        "rest": ended.rest,
+    }
+    desk.post(fact, f"service_stopped_{choice}", amounts)
+    desk.document = after
+
+
 def release(desk: Desk, today: date) -> date | None:
     """Releases that are due, by the policy of the issue's day; answers the date of the next."""
     document = desk.document
     if document is None:
         return None
-    policy = desk.template_policy(document.on, "revenue_released")
-    template = policy.journals["revenue_released"]
+    template = desk.template(document.on, "revenue_released")
+    daily = desk.policy_of(document.on).schedule.first_release == "daily"
     rows = sorted(_rows(document), key=lambda found: (found[0], found[1].line.line_no))
     for on, line, amount in rows:
         if on < today:
-            lines = fill(template, {"amount": (Portion(amount, line),)})
-            desk.entries.append(
-                Entry(
-                    document.fact.fact_id,
-                    "revenue_released",
-                    line.line.line_id,
-                    period_of(on),
-                    on,
-                    document.fact.currency or "",
-                    lines,
-                )
+            desk.enter(
+                document.fact,
+                fill(template, {"amount": (Portion(amount, line),)}),
+                on=on,
+                purpose="revenue_released",
+                # A month has one row of a line; only days need to be told apart.
+                part=f"{line.line.line_id}@{on}" if daily else line.line.line_id,
             )
     return min((on for on, _, _ in rows if on >= today), default=None)
 
 
 def _rows(document: Issued) -> Iterator[tuple[date, LineLeft, int]]:
     for line in document.lines:
-        for row in line.rows:
+        for row in line.rows if line.line.contract is None else ():
             if row.amount_minor:
                 yield row.date, line, row.amount_minor

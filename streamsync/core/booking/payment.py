@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamsync.core.booking.desk import Desk, Reduction, Stopped, incomplete, taken_amounts
+from streamsync.core.booking.loss import take_back
 from streamsync.core.document import Portion, signed_total
 from streamsync.core.facts import Fact, Payment
 from streamsync.core.figures import charged_amounts
@@ -28,6 +29,7 @@ def book_payment(desk: Desk, fact: Fact) -> None:
     over = payment.overpaid_minor
     applied = charged - over + payment.from_balance_minor
     _recover(desk, fact, applied)
+    take_back(desk, fact, applied)
     desk.post(
         fact,
         "payment_out_of_band" if payment.out_of_band else "payment_applied",

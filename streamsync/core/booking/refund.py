@@ -46,7 +46,12 @@ def book_refund(desk: Desk, fact: Fact) -> None:
     else:
         tax = refund_tax(document, amount, desk.refunded_minor, desk.refunded_tax_minor)
         named = ()
-    after, taken = reduce(document, desk.day_of(fact), amount - tax, tax, named)
+    on = desk.day_of(fact)
+    choices = desk.policy_of(on).choices
+    treatment = choices.refund
+    if note is not None:
+        treatment = choices.credit_note_by_reason.get(note.reason or "", treatment)
+    after, taken = reduce(document, on, amount - tax, tax, named, treatment)
     journal = "refunded" if note is None else "refunded_by_note"
     desk.post(fact, journal, {"total": total, **taken_amounts(taken)}, reference)
     desk.document = after

@@ -1,0 +1,119 @@
+"""Contracts, usage and wallets through the whole topology, in any order of arrival."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from typing import Any
+
+import pytest
+
+from streamsync.core.records import RawWebhook
+from tests.ledger_driver import ACME, Books
+from topology import topics
+from topology.rows import DOCUMENT, row_key
+
+EVENTS: list[dict[str, Any]] = [
+    json.loads(line) for line in (ACME / "events.jsonl").read_text().splitlines()
+]
+
+
+def send(books: Books, event: dict[str, Any]) -> None:
+    body = json.dumps(event).encode()
+    raw = RawWebhook(
+        tenant="acme",
+        source="own",
+        source_kind="canonical",
+        body=body,
+        content_type="application/json",
+        content_hash=hashlib.sha256(body).hexdigest(),
+        received_at_ms=0,
+    )
+    books.feed(topics.BILLING_WEBHOOKS, event["account"], raw)
+
+
+def booked(events: list[dict[str, Any]], *, late_customer: bool = False) -> Books:
+    books = Books(partitions=1)
+    if not late_customer:
+        books.customer("cus_demo")
+    for event in events:
+        send(books, event)
+        books.run()
+    if late_customer:
+        books.customer("cus_demo")
+    books.tick("2026-05-15T12:00:00")
+    books.run()
+    return books
+
+
+def moved(books: Books) -> dict[tuple[str, str, str], int]:
+    """Debits less credits by document, role and original period."""
+    found: dict[tuple[str, str, str], int] = {}
+    for command in books.commands():
+        for line in command.lines:
+            sign = 1 if line.side == "debit" else -1
+            at = (command.document, line.role, command.original_period)
+            found[at] = found.get(at, 0) + sign * line.amount_minor
+    return {at: amount for at, amount in sorted(found.items()) if amount}
+
+
+def of(document: str) -> list[dict[str, Any]]:
+    return [event for event in EVENTS if event["document"] == document]
+
+
+CONTRACT = [*of("ct_1"), *of("in_plan_2026")]
+USAGE = [*of("usage/api/2026-01"), *of("in_usage_2026_01")]
+
+
+@pytest.mark.parametrize("events", [CONTRACT, USAGE], ids=["contract", "usage"])
+def test_the_order_of_arrival_of_contract_and_invoice_does_not_matter(
+    events: list[dict[str, Any]],
+) -> None:
+    expected = moved(booked(events))
+    assert expected
+    for order in itertools.permutations(events):
+        assert moved(booked([*order, order[0]])) == expected
+    assert moved(booked(events, late_customer=True)) == expected
+
+
+def test_usage_is_revenue_on_its_day_and_its_invoice_clears_what_was_unbilled() -> None:
+    # By hand: 9,000 calls at a cent; of the next 6,000, 1,000 at a cent and 5,000 at 0.004.
+    assert moved(booked(USAGE)) == {
+        ("in_usage_2026_01", "deferred_revenue", "2026-02"): -12_000,
+        ("in_usage_2026_01", "receivable", "2026-02"): 12_000,
+        ("usage/api/2026-01", "deferred_revenue", "2026-02"): 12_000,
+        ("usage/api/2026-01", "revenue", "2026-01"): -12_000,
+        ("usage/api/2026-01", "unbilled_receivable", "2026-01"): 12_000,
+        ("usage/api/2026-01", "unbilled_receivable", "2026-02"): -12_000,
+    }
+
+
+def test_an_invoice_of_a_contract_is_caused_by_its_own_event_on_both_sides() -> None:
+    books = booked(CONTRACT)
+    cleared = [made for made in books.commands() if made.purpose == "unbilled_cleared"]
+    assert [made.causation_event_id for made in cleared if made.action == "post"] == [
+        "acme_invoice_2"
+    ]
+    row = books.driver.shard("ledger", 0).get(DOCUMENT, row_key("acme/stripe/cus_demo", "ct_1"))
+    assert row is not None
+    # Through April: 120 of 365 days of 1,200 are earned; 300 more were agreed.
+    assert row.sums["bookings"] == 150_000
+    assert row.sums["remaining_performance"] == 150_000 - row.sums["recognised"]
+    assert row.sums["recognised"] == 39_450
+
+
+def test_every_example_event_is_booked_and_counted() -> None:
+    books = booked(EVENTS)
+    assert books.counts() == {"posted": 7, "no_entry": 1}
+
+
+def test_a_wallet_overdrawn_waits_alone_and_is_released_by_a_late_top_up() -> None:
+    top_up, use = of("wallet_1")
+    more = use | {"id": "acme_storage_2", "usage": use["usage"] | {"quantity": "1000"}}
+    books = booked([top_up, use, more])
+    assert books.counts()["waiting"] == 1
+    late = top_up | {"id": "acme_topup_2", "wallet": top_up["wallet"] | {"amount_minor": 30_000}}
+    send(books, late)
+    books.run()
+    assert books.counts().get("waiting", 0) == 0
