@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, Protocol, TypeVar, cast
 
+import msgspec
+
 from streamsync.engine.keyorder import KeyOrder
 from streamsync.engine.rows import RowType
 
@@ -67,6 +69,13 @@ class MemoryRows:
             self._rows[name] = value
 
 
+class _Cell(msgspec.Struct, gc=False):
+    """A row as steps see it; `kind` is set while it differs from the store."""
+
+    value: Any
+    kind: RowType[Any] | None = None
+
+
 class LaneShard:
     """A shard over a row store; satisfies `lane.Shard`."""
 
@@ -75,10 +84,10 @@ class LaneShard:
     def __init__(self, partition: int, store: RowStore) -> None:
         self.partition = partition
         self._store = store
-        self._cache: dict[str, Any] = {}
-        self._dirty: dict[str, RowType[Any]] = {}
+        self._cache: dict[str, _Cell] = {}
+        self._dirty: dict[str, _Cell] = {}
         self._orders: dict[str, KeyOrder] = {}  # by head
-        self._journal: list[tuple[str, RowType[Any] | None, Any]] = []
+        self._journal: list[tuple[str, _Cell, Any, RowType[Any] | None]] = []
         self.begin_step = self._journal.clear
         """From here on `undo_step` returns to this point."""
 
@@ -86,16 +95,27 @@ class LaneShard:
 
     def get(self, row: RowType[T], key: str) -> T | None:
         name = row.head + key
-        value = self._cache.get(name, _UNKNOWN)
-        if value is _UNKNOWN:
-            value = self._load(row, name)
+        cell = self._cache.get(name)
+        if cell is None:
+            cell = self._load(row, name)
+        value = cell.value
         return None if value is _ABSENT else cast(T, value)
 
     def put(self, row: RowType[T], key: str, value: T) -> None:
-        self._change(row, row.head + key, value)
+        name = row.head + key
+        cell = self._cache.get(name)
+        if cell is None:
+            cell = self._cache[name] = _Cell(_UNKNOWN)
+        self._journal.append((name, cell, cell.value, cell.kind))
+        if cell.kind is None:
+            self._dirty[name] = cell
+            if self._orders and (order := self._orders.get(row.head)) is not None:
+                order.add(name)
+        cell.value = value
+        cell.kind = row
 
     def delete(self, row: RowType[T], key: str) -> None:
-        self._change(row, row.head + key, _ABSENT)
+        self.put(row, key, cast(T, _ABSENT))
 
     def scan(
         self,
@@ -106,7 +126,7 @@ class LaneShard:
     ) -> Iterator[tuple[str, T]]:
         order = self._orders.get(row.head)
         if order is None:
-            changed_rows = (name for name, kind in self._dirty.items() if kind.head == row.head)
+            changed_rows = (name for name in self._dirty if name.startswith(row.head))
             order = self._orders[row.head] = KeyOrder(changed_rows)
         head = len(row.head)
         low = row.head + prefix
@@ -123,16 +143,17 @@ class LaneShard:
                 changed = None
             if changed is not None and (stored is None or changed < stored[0]):
                 cursor = changed + "\0"
-                value = self._cache[changed]
+                value = self._cache[changed].value
                 if value is _ABSENT:
                     continue
                 found = changed
             elif stored is not None:
                 found, data = stored
                 cursor = found + "\0"
-                value = self._cache.get(found, _UNKNOWN)
-                if value is _UNKNOWN:
-                    value = self._cache[found] = row.decode(found, data)
+                cell = self._cache.get(found)
+                if cell is None:
+                    cell = self._cache[found] = _Cell(row.decode(found, data))
+                value = cell.value
             else:
                 return
             yield found[head:], cast(T, value)
@@ -143,29 +164,33 @@ class LaneShard:
 
     def undo_step(self) -> None:
         """Undo every change since `begin_step`."""
-        for key, dirty, cached in reversed(self._journal):
-            if dirty is None:
-                order = self._orders.get(self._dirty.pop(key).head)
+        for name, cell, value, kind in reversed(self._journal):
+            if kind is None:
+                del self._dirty[name]
+                order = self._orders.get(_head(name))
                 if order is not None:
-                    order.discard(key)
-            else:
-                self._dirty[key] = dirty
-            if cached is _UNKNOWN:
-                self._cache.pop(key, None)
-            else:
-                self._cache[key] = cached
+                    order.discard(name)
+            if value is _UNKNOWN:
+                del self._cache[name]
+            cell.value, cell.kind = value, kind
         self._journal.clear()
 
     def changes(self) -> list[tuple[bytes, bytes | None]]:
         """Every dirty row as bytes, `None` for a deleted one, in order of first change."""
-        cache = self._cache
         return [
-            (key.encode(), None if (value := cache[key]) is _ABSENT else row.encode(value))
-            for key, row in self._dirty.items()
+            (
+                name.encode(),
+                None
+                if cell.value is _ABSENT or cell.kind is None
+                else cell.kind.encode(cell.value),
+            )
+            for name, cell in self._dirty.items()
         ]
 
     def committed(self) -> None:
         """The dirty rows are in the store now."""
+        for cell in self._dirty.values():
+            cell.kind = None
         self._dirty.clear()
         self._orders.clear()
         self._journal.clear()
@@ -175,18 +200,10 @@ class LaneShard:
 
     # -- inside
 
-    def _load(self, row: RowType[Any], key: str) -> Any:
-        data = self._store.get(key.encode())
-        value = self._cache[key] = _ABSENT if data is None else row.decode(key, data)
-        return value
-
-    def _change(self, row: RowType[Any], key: str, value: Any) -> None:
-        dirty = self._dirty.get(key)
-        self._journal.append((key, dirty, self._cache.get(key, _UNKNOWN)))
-        if dirty is None and (order := self._orders.get(row.head)) is not None:
-            order.add(key)
-        self._dirty[key] = row
-        self._cache[key] = value
+    def _load(self, row: RowType[Any], name: str) -> _Cell:
+        data = self._store.get(name.encode())
+        cell = self._cache[name] = _Cell(_ABSENT if data is None else row.decode(name, data))
+        return cell
 
     def _committed(self, start: str, low: str) -> Iterator[tuple[str, bytes]]:
         for key, data in self._store.seek(start.encode()):
@@ -194,3 +211,7 @@ class LaneShard:
             if not name.startswith(low):
                 return
             yield name, data
+
+
+def _head(name: str) -> str:
+    return name[: name.index("|") + 1]
