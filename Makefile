@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint test-unit test-simulation test-contract test-integration test-chaos \
-	test-deep test-codec-deep test-mutation bench-engine bench-core bench-path \
+	test-deep test-codec-deep test-mutation bench-engine bench-stages bench-core bench-path \
 	bench-latency bench-recovery lock compose-check clean
 
 help: ## Show this list
@@ -66,6 +66,9 @@ bench-engine: $(VENV)/dev.stamp ## Workload W on the engine and its peers (BENCH
 
 bench-core: $(VENV)/dev.stamp ## The books alone, and webhook to command in memory, by kind of event
 	$(BIN)/python -m benchmarks.core $(BENCH_ARGS)
+
+bench-stages: $(VENV)/dev.stamp ## What each stage of the lane costs an event, without a broker
+	$(BIN)/python -m benchmarks.stages $(BENCH_ARGS)
 
 bench-path: $(VENV)/dev.stamp ## The real topology, webhook topic to command
 	$(BIN)/python -m benchmarks.path $(BENCH_ARGS)

@@ -53,12 +53,13 @@ def parse(
     described: str,
     *,
     events: tuple[int, int],
+    rounds: tuple[int, int] = (3, 1),
     extra: Mapping[str, tuple[float, float, str]] | None = None,
 ) -> Options:
-    """The options; `events` and `extra` give a full and a quick default for each number."""
+    """The options, with a full and a quick default for each number."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=described)
     parser.add_argument("--events", type=int, help=f"Events to measure ({events[0]}).")
-    parser.add_argument("--rounds", type=int, help="Interleaved rounds (3).")
+    parser.add_argument("--rounds", type=int, help=f"Interleaved rounds ({rounds[0]}).")
     parser.add_argument("--quick", action="store_true", help="One small round: does it run?")
     parser.add_argument("--profile", action="store_true", help="Say where the time goes.")
     parser.add_argument("--only", action="append", default=[], help="Only contenders named so.")
@@ -75,7 +76,7 @@ def parse(
 
     return Options(
         events=number("events", *events),
-        rounds=number("rounds", 3, 1),
+        rounds=number("rounds", *rounds),
         quick=quick,
         profile=bool(given["profile"]),
         data_dir=given["data_dir"],

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 import pytest
 from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer import fetcher
 from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.protocol.fetch import FetchRequest
 from faust.app import App
@@ -39,6 +40,22 @@ HOOKS = [
         "transport.py",
     ),
     (driver.AIOKafkaConsumerThread, "_ensure_consumer", ["self"], "transport.py"),
+    (
+        driver.AIOKafkaConsumerThread, "_fetch_records",
+        ["self", "consumer", "active_partitions", "timeout", "max_records"],
+        "transport.py: step 8",
+    ),
+    (fetcher.Fetcher, "_notify", ["self", "future"], "fetch.py"),
+    (fetcher.Fetcher, "_create_fetch_waiter", ["self"], "transport.py: step 8"),
+    (
+        fetcher.Fetcher, "fetched_records", ["self", "partitions", "timeout", "max_records"],
+        "transport.py: step 8",
+    ),
+    (fetcher.FetchResult, "check_assignment", ["self", "tp"], "fetch.py"),
+    (fetcher.FetchResult, "has_more", ["self"], "fetch.py"),
+    (fetcher.FetchResult, "_update_position", ["self"], "fetch.py"),
+    (fetcher.PartitionRecords, "_consume_aborted_up_to", ["self", "batch_offset"], "fetch.py"),
+    (fetcher.PartitionRecords, "_contains_abort_marker", ["self", "next_batch"], "fetch.py"),
     (driver.AIOKafkaConsumerThread, "seek_wait", ["self", "partitions"], "transport.py: step 7"),
     (rocksdb.Store, "_open_for_partition", ["self", "partition"], "store.py"),
     (rocksdb.Store, "_db_for_partition", ["self", "partition"], "store.py"),
@@ -89,4 +106,11 @@ def test_faust_is_the_version_that_the_engine_was_tested_with() -> None:
     assert version("faust-streaming") == "0.15.3", (
         "The engine overrides private methods of faust-streaming 0.15.3: run the integration and "
         "chaos tests with the new version before changing this line."
+    )
+
+
+def test_aiokafka_is_the_version_that_lanes_take_their_records_from() -> None:
+    assert version("aiokafka") == "0.14.0", (
+        "Lanes unpack what aiokafka's fetcher holds: compare PartitionRecords._unpack_records and "
+        "Fetcher.fetched_records with streamsync/engine/fetch.py before changing this line."
     )
