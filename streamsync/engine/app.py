@@ -28,6 +28,7 @@ from streamsync.engine import watch
 from streamsync.engine.clock import Clock, ClockSpec
 from streamsync.engine.cluster import Cluster
 from streamsync.engine.commit import FaultHook, no_faults
+from streamsync.engine.datadir import claim
 from streamsync.engine.health import add_pages
 from streamsync.engine.lane import LaneSpec, Topology
 from streamsync.engine.lanes import Lanes
@@ -180,8 +181,12 @@ def _faust_partitioner(topology: Topology) -> Callable[[bytes | None, list[int],
 
 
 def run_worker(app: LaneApp, *, loglevel: str = "INFO", **settings: Any) -> None:
-    """Run the app until a signal; ends the process with 0, or with 1 after a crash."""
+    """Run the app until a signal; ends the process with 0, or with 1 after a crash.
+
+    Raises `DataDirectoryRefused` before anything is contacted.
+    """
     app.finalize()
+    claim(Path(app.conf.datadir), app.lanes.topology.app_id)
     # A lane holds hundreds of thousands of rows and records that never form cycles; with Python's
     # own thresholds looking through them takes a third of the time.
     gc.freeze()
