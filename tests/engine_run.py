@@ -160,8 +160,11 @@ def side_by_side(scenarios: Mapping[str, Callable[[], None]], at_once: int) -> d
 class Run:
     """One app on the broker: its inputs, and the check of what came of them."""
 
-    def __init__(self, broker: str, name: str, folder: Path, partitions: int = 4) -> None:
-        seed = int(os.environ.get("ENGINE_SEED", time.time_ns() % 1_000_000))
+    def __init__(
+        self, broker: str, name: str, folder: Path, partitions: int = 4, seed: int | None = None
+    ) -> None:
+        if seed is None:
+            seed = int(os.environ.get("ENGINE_SEED", time.time_ns() % 1_000_000))
         print(f"{name}: ENGINE_SEED={seed}")
         self.prefix = prefix = f"{name}-{seed}"
         self.broker, self.folder, self.partitions = broker, folder, partitions
@@ -273,8 +276,11 @@ class Run:
             lambda: f"{self.found_sums().total()} of {wanted} sums\n{explain()}",
         )
 
-    def check(self, *data_dirs: Path) -> None:
-        """State equals the naive recomputation, every output is there exactly once."""
+    def check(self, *data_dirs: Path) -> int:
+        """State equals the naive recomputation, every output is there exactly once.
+
+        Gives the number of outputs that were found so.
+        """
         numbers = [
             (key or b"", value or b"") for _, _, key, value in self.read(f"{self.prefix}.numbers")
         ]
@@ -298,6 +304,7 @@ class Run:
             for folder in data_dirs:
                 stored.update(self._database(folder))
             assert stored == changelog
+        return found.total()
 
     def _changelog(self) -> tuple[dict[bytes, bytes], dict[int, int]]:
         rows: dict[bytes, bytes] = {}

@@ -20,6 +20,7 @@ from streamsync.engine.cluster import TRANSACTION_TIMEOUT_MS, Catalog, Cluster, 
 from streamsync.engine.commit import Aborted, Fenced, Unsettled
 from streamsync.engine.evidence import HEADER, Origin, Place
 from streamsync.engine.lane import Output, Topology
+from streamsync.engine.trouble import DatabaseTrouble
 
 MARKER = b"\0position"
 
@@ -284,7 +285,11 @@ class KafkaPort:
             # Whoever recovers this partition after an abandoned commit finds its rows in the
             # changelog; a late write here would put the database behind that recovery.
             if not self._abandoned:
-                self._disk.write(self._partition, rows, offset, self._marker(position))
+                try:
+                    self._disk.write(self._partition, rows, offset, self._marker(position))
+                except DatabaseTrouble as trouble:
+                    # Committed, and in the changelog: recovery waits for the disk and has it all.
+                    raise Unsettled(str(trouble)) from trouble
         self._position = position
 
     def abandon(self) -> None:
@@ -341,7 +346,7 @@ class KafkaPort:
         try:
             hangs = self._any_open([*self._touched, (self._changelog, self._partition)])
         except (KafkaException, TimeoutError) as error:
-            raise Unsettled(f"the connection was lost, and nobody answers: {error}") from error
+            raise Unsettled(f"the connection was lost, and nobody answers: {error!r}") from error
         if hangs:
             raise Unsettled("the connection was lost, and a transaction seems to hang")
 

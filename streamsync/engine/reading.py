@@ -23,6 +23,7 @@ from streamsync.engine.port import MARKER, Marker
 from streamsync.engine.runtime import LaneRuntime
 from streamsync.engine.seat import SeatState
 from streamsync.engine.shard import LaneShard
+from streamsync.engine.trouble import DatabaseTrouble
 
 Json = Any
 Read = Callable[[Shard], Json]
@@ -89,7 +90,11 @@ class LocalRows:
             raise Unavailable(lane, partition, "it is being recovered, or owned by another worker")
         if not self._lanes.membership.is_confirmed():
             raise Unavailable(lane, partition, "the group has not confirmed its owner for too long")
-        return await self._in_thread(lambda: Answer(read(self._shard(runtime, partition)[0])))
+        try:
+            return await self._in_thread(lambda: Answer(read(self._shard(runtime, partition)[0])))
+        except DatabaseTrouble as trouble:
+            seat.doubt()
+            raise Unavailable(lane, partition, "its database failed") from trouble
 
     async def stale(self, lane: str, partition: int, read: Read) -> Answer:
         """Read whatever complete rows this worker has of the partition, else `Unavailable`."""
@@ -105,7 +110,10 @@ class LocalRows:
             lag = None if end is None else max(0, end - marker.position)
             return Answer(read(shard), Age(marker.position, lag))
 
-        return await self._in_thread(read_copy)
+        try:
+            return await self._in_thread(read_copy)
+        except DatabaseTrouble as trouble:
+            raise Unavailable(lane, partition, "its database failed") from trouble
 
     def holds(self, runtime: LaneRuntime, partition: int) -> bool:
         """Whether the database of this partition is open here, and ours to read."""

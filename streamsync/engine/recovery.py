@@ -25,6 +25,7 @@ from streamsync.engine.cluster import Cluster, LaneProducer
 from streamsync.engine.hanging import Settling, Writer
 from streamsync.engine.port import Marker
 from streamsync.engine.progress import Progress
+from streamsync.engine.trouble import DatabaseTrouble
 
 log = logging.getLogger(__name__)
 
@@ -143,9 +144,9 @@ class _Recovery:
             _check(self.cancelled)
             try:
                 self._turn()
-            except (KafkaException, AioKafkaError, TimeoutError) as error:
+            except (KafkaException, AioKafkaError, TimeoutError, DatabaseTrouble) as error:
                 self.close()  # what was read and not written is read again
-                _wait(self.cancelled, f"Lane {self.plan.lane} can't be recovered yet: {error!r}")
+                _wait(self.cancelled, f"Lane {self.plan.lane} can't be recovered yet: {error}")
 
     def close(self) -> None:
         reader, self._reader = self._reader, None

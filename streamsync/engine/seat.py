@@ -29,6 +29,7 @@ from streamsync.engine.lane import LaneSpec, SourceRecord
 from streamsync.engine.port import KafkaPort
 from streamsync.engine.recovery import RecoveryCancelled
 from streamsync.engine.shard import LaneShard, RowStore
+from streamsync.engine.trouble import DatabaseTrouble
 from streamsync.engine.work import Batch, PartitionWork
 
 log = logging.getLogger(__name__)
@@ -156,7 +157,7 @@ class Seat:
         return self._port.touched
 
     def doubt(self) -> None:
-        """Recover before anything else is written: a transaction of this partition hangs."""
+        """Recover before anything else is written: a transaction hangs, or the database failed."""
         self._doubted = True
         self._wake.set()
 
@@ -183,7 +184,12 @@ class Seat:
     async def _run(self) -> None:
         try:
             while not self._stopping and self.state is SeatState.ACTIVE:
-                await self._turn()
+                try:
+                    await self._turn()
+                except DatabaseTrouble as trouble:
+                    _let_go(trouble)
+                    log.warning("%s", trouble)
+                    await self._recover()
             if self.state is SeatState.ACTIVE and len(self._work):
                 await self._commit()
         except (asyncio.CancelledError, RecoveryCancelled):

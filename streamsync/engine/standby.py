@@ -20,6 +20,7 @@ from confluent_kafka import KafkaException
 
 from streamsync.engine.changelog import Changelog, ChangelogReader, Copy, Place
 from streamsync.engine.cluster import Cluster
+from streamsync.engine.trouble import DatabaseTrouble
 
 log = logging.getLogger(__name__)
 
@@ -79,10 +80,10 @@ class Standbys:
         while not stop.is_set():
             try:
                 self._follow(standbys, stop)
-            except KafkaException as error:
+            except (KafkaException, DatabaseTrouble) as error:
                 log.warning("Standbys can't be followed now: %s", error.args[0])
                 stop.wait(_PAUSE_S)
-            except Exception as error:  # noqa: BLE001  (a damaged row or disk: never left out)
+            except Exception as error:  # noqa: BLE001  (a damaged row: never left out)
                 self._crash(error)
                 return
 

@@ -12,17 +12,22 @@ written. Faust's tables read these rows too; only lanes write them.
 
 from __future__ import annotations
 
+import logging
+import shutil
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import rocksdict
 from faust.stores import rocksdb
 
 from streamsync.engine.port import MARKER, Marker
+from streamsync.engine.trouble import trouble_of
+
+log = logging.getLogger(__name__)
 
 _TOPIC_ID = b"\0topic"
 _WRITTEN = b"\0written"
@@ -43,40 +48,67 @@ class Stored:
     written_ms: int | None = None
 
 
+Failed = Callable[[Exception], Exception]
+"""What to raise for an error of RocksDB."""
+
+
 class DatabaseRows:
     """A row store over one database."""
 
-    __slots__ = ("_database",)
+    __slots__ = ("_database", "_failed")
 
-    def __init__(self, database: Any) -> None:
+    def __init__(self, database: Any, failed: Failed) -> None:
         self._database = database
+        self._failed = failed
 
     def get(self, key: bytes) -> bytes | None:
-        value: bytes | None = self._database.get(key)
+        try:
+            value: bytes | None = self._database.get(key)
+        except Exception as error:
+            raise self._failed(error) from error
         return value
 
     def seek(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        rows: Iterator[tuple[bytes, bytes]] = self._database.items(from_key=start)
-        return rows
+        return _seek(self._database, start, self._failed)
 
 
 class SnapshotRows:
     """A row store over a snapshot: what was committed at one moment."""
 
-    __slots__ = ("_snapshot",)
+    __slots__ = ("_failed", "_snapshot")
 
-    def __init__(self, database: Any) -> None:
+    def __init__(self, database: Any, failed: Failed) -> None:
         self._snapshot = database.snapshot()
+        self._failed = failed
 
     def get(self, key: bytes) -> bytes | None:
         # A snapshot has no get() that tells an absent key from an error.
-        for found, value in self._snapshot.items(from_key=key):
+        for found, value in self.seek(key):
             return value if found == key else None
         return None
 
     def seek(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        rows: Iterator[tuple[bytes, bytes]] = self._snapshot.items(from_key=start)
-        return rows
+        return _seek(self._snapshot, start, self._failed)
+
+
+def _seek(source: Any, start: bytes, failed: Failed) -> Iterator[tuple[bytes, bytes]]:
+    """Rows from a key on, to the end.
+
+    The client library's own iterator also just ends where a damaged block begins, so what stands
+    behind the last row is looked at once more.
+    """
+    last = start
+    try:
+        for row in source.items(from_key=start):
+            last = row[0]
+            yield row
+        behind = source.iter()
+        behind.seek(last)
+        if behind.valid():
+            behind.next()
+        behind.status()
+    except Exception as error:
+        raise failed(error) from error
 
 
 @cache
@@ -92,18 +124,24 @@ class LaneStore(rocksdb.Store):
     before_close: Callable[[], Awaitable[None]] | None = None
     """Step 15: the last commit must come while the databases are still open."""
 
-    _opening = threading.Lock()
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._opening = threading.Lock()
+        self._troubled: dict[int, bool] = {}
+        """Partitions whose database failed, and whether it is damaged."""
 
     def rows(self, partition: int) -> DatabaseRows:
-        return DatabaseRows(self._db_for_partition(partition))
+        return DatabaseRows(self._db_for_partition(partition), partial(self._failed, partition))
 
     def snapshot(self, partition: int) -> SnapshotRows:
-        return SnapshotRows(self._db_for_partition(partition))
+        return SnapshotRows(self._db_for_partition(partition), partial(self._failed, partition))
 
     def stored(self, partition: int) -> Stored:
-        database = self._db_for_partition(partition)
-        offset, marker = database.get(self.offset_key), database.get(MARKER)
-        topic_id, written = database.get(_TOPIC_ID), database.get(_WRITTEN)
+        """How far the database is; one that failed is opened anew, empty if it is damaged."""
+        self._mend(partition)
+        rows = self.rows(partition)
+        offset, marker = rows.get(self.offset_key), rows.get(MARKER)
+        topic_id, written = rows.get(_TOPIC_ID), rows.get(_WRITTEN)
         return Stored(
             None if offset is None else int(offset),
             None if marker is None else Marker.decode(marker),
@@ -113,9 +151,10 @@ class LaneStore(rocksdb.Store):
 
     def bind(self, partition: int, topic_id: str) -> None:
         """Remember which changelog topic this database belongs to."""
-        database = self._db_for_partition(partition)
-        database.put(_TOPIC_ID, topic_id.encode())
-        database.put(_WRITTEN, b"%d" % (time.time() * 1_000))
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        batch.put(_TOPIC_ID, topic_id.encode())
+        batch.put(_WRITTEN, b"%d" % (time.time() * 1_000))
+        self._write(partition, batch)
 
     def write(
         self,
@@ -127,7 +166,7 @@ class LaneStore(rocksdb.Store):
         """Rows, changelog offset and position in one atomic write."""
         batch = self._batch(rows, changelog_offset)
         batch.put(MARKER, marker.encode())
-        self._db_for_partition(partition).write(batch)
+        self._write(partition, batch)
 
     def write_part(
         self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], changelog_offset: int
@@ -135,7 +174,14 @@ class LaneStore(rocksdb.Store):
         """Rows whose position is still to come; until then there is none."""
         batch = self._batch(rows, changelog_offset)
         batch.delete(MARKER)
-        self._db_for_partition(partition).write(batch)
+        self._write(partition, batch)
+
+    def _write(self, partition: int, batch: Any) -> None:
+        database = self._db_for_partition(partition)
+        try:
+            database.write(batch)
+        except Exception as error:
+            raise self._failed(partition, error) from error
 
     def _batch(self, rows: Iterable[tuple[bytes, bytes | None]], changelog_offset: int) -> Any:
         batch = rocksdict.WriteBatch(raw_mode=True)
@@ -154,7 +200,34 @@ class LaneStore(rocksdb.Store):
 
         Not the files: a view may still hold the database open, and with it its lock.
         """
-        self._db_for_partition(partition).delete_range(b"", _AFTER_ALL_KEYS)
+        database = self._db_for_partition(partition)
+        try:
+            database.delete_range(b"", _AFTER_ALL_KEYS)
+        except Exception as error:
+            raise self._failed(partition, error) from error
+
+    # -- databases that fail
+
+    def _failed(self, partition: int, error: Exception) -> Exception:
+        trouble = trouble_of(error, self.partition_path(partition))
+        if trouble is None:
+            return error
+        self._troubled[partition] = trouble.damaged or self._troubled.get(partition, False)
+        return trouble
+
+    def _mend(self, partition: int) -> None:
+        """Let go of a database that failed; the next use opens it, or an empty one."""
+        damaged = self._troubled.pop(partition, None)
+        if damaged is None:
+            return
+        database = self._dbs.pop(partition, None)
+        if database is not None:
+            try:
+                database.close()
+            except Exception as error:  # noqa: BLE001  (it failed, so it may fail to close)
+                log.info("A database that failed was left open: %s", error)
+        if damaged:
+            shutil.rmtree(self.partition_path(partition), ignore_errors=True)
 
     # -- what Faust's tables read: rows of partitions that this worker owns, no others
 
@@ -190,6 +263,9 @@ class LaneStore(rocksdb.Store):
                 database = super()._db_for_partition(partition)
         return database
 
+    async def _try_open_db_for_partition(self, *_args: Any, **_settings: Any) -> None:
+        """Faust would end the worker over a database that doesn't open; recovery mends it."""
+
     def _open_for_partition(self, partition: int) -> Any:
         block_cache, write_buffers = _memory()
         table = rocksdict.BlockBasedOptions()
@@ -202,5 +278,8 @@ class LaneStore(rocksdb.Store):
         options.set_max_write_buffer_number(3)
         options.set_block_based_table_factory(table)
         path = self.partition_path(partition)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return rocksdict.Rdict(str(path), options=options)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return rocksdict.Rdict(str(path), options=options)
+        except Exception as error:
+            raise self._failed(partition, error) from error

@@ -60,6 +60,10 @@ HOOKS = [
     (rocksdb.Store, "_open_for_partition", ["self", "partition"], "store.py"),
     (rocksdb.Store, "_db_for_partition", ["self", "partition"], "store.py"),
     (rocksdb.Store, "partition_path", ["self", "partition"], "store.py"),
+    (
+        rocksdb.Store, "_try_open_db_for_partition",
+        ["self", "partition", "max_retries", "retry_delay", "generation_id"], "store.py",
+    ),
     (rocksdb.Store, "stop", ["self"], "store.py: step 15"),
     (PartitionAssignor, "external_topics_metadata", ["self"], "tables.py: the assignment check"),
     (App, "is_leader", ["self"], "app.py: the clock"),

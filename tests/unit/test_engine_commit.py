@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -37,6 +38,7 @@ from streamsync.engine.seat import (
     SeatState,
 )
 from streamsync.engine.shard import LaneShard, MemoryRows
+from streamsync.engine.trouble import DatabaseTrouble
 from streamsync.engine.work import Batch, PartitionWork
 
 
@@ -469,6 +471,40 @@ async def test_no_producer_outlives_its_failure_into_the_recovery() -> None:
     assert host.recoveries == 1
     assert host.alive_at_recovery == []
     await seat.release(5)
+
+
+async def test_a_database_that_fails_in_a_step_is_recovered_in_place() -> None:
+    class FullDisk(MemoryRows):
+        def get(self, key: bytes) -> bytes | None:
+            raise DatabaseTrouble(Path("db"), "IO error: No space left on device", damaged=False)
+
+    total = RowType("total", 1, int)
+
+    def count(shard: Shard, record: SourceRecord) -> Iterable[Output]:
+        shard.put(total, "all", (shard.get(total, "all") or 0) + 1)
+        yield Output("out", record.key, record.value)
+
+    host: Any = FakeHost([])
+    host.spec = dataclasses.replace(LANE, step=count)
+    seat = Seat(host, 0, dataclasses.replace(host.ground(), rows=FullDisk()), Pace())
+    seat.offer(records(0, 3))
+    await until(lambda: bool(host.sought))
+    assert (host.recoveries, host.sought, seat.state) == (1, [0], SeatState.ACTIVE)
+    seat.offer(records(0, 3))
+    await until(lambda: len(host.committed_batches) == 1)
+    await seat.release(5)
+    assert not host.crashes
+
+
+def test_a_commit_whose_database_is_full_is_left_to_recovery() -> None:
+    class FullDisk(FakeDisk):
+        def write(self, _partition: int, _rows: object, _offset: int, _marker: Marker) -> None:
+            raise DatabaseTrouble(Path("db"), "IO error: No space left on device", damaged=False)
+
+    producer = FakeProducer()
+    with pytest.raises(Unsettled, match="No space left"):
+        commit(batch(), port_over(producer, FullDisk()))
+    assert producer.calls[-1] == "commit"
 
 
 async def test_a_fenced_seat_forgets_everything_and_asks_the_group() -> None:
