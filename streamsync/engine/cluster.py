@@ -81,6 +81,8 @@ class Cluster:
     """Makes clients of one broker cluster."""
 
     def __init__(self, brokers: Brokers | str, settings: Mapping[str, str] | None = None) -> None:
+        self.deleted: set[tuple[str, int]] = set()
+        """Partitions that are known to be gone for good."""
         self.brokers = Brokers.of(brokers)
         self._base: dict[str, Any] = {
             **self.brokers.librdkafka(),

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import logging
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,17 +25,26 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.control_record import COMMIT_MARKER, ControlRecord
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition as AioPartition
-from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from streamsync.engine.cluster import ADMIN_TIMEOUT_S, Cluster
+
+log = logging.getLogger(__name__)
 
 HEADER = "transaction"
 _FETCH_BYTES = 4 << 20
 _FETCH_WAIT_MS = 500
 _READ_UNCOMMITTED = 0
 _TIMEOUT_S = 30.0
+_UNKNOWN_LOOKS = 6
+_UNKNOWN_PAUSE_S = 1.0
+_UNKNOWN = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+)  # noqa: SLF001
 
 Place = tuple[str, int]
 
@@ -60,29 +71,48 @@ class Origin:
 
 
 def find_open(cluster: Cluster, places: Iterable[Place]) -> dict[Place, tuple[int, int]]:
-    """Partitions with an open transaction: the offset at which readers are held, and the end."""
-    wanted = [TopicPartition(topic, partition) for topic, partition in sorted(set(places))]
-    if not wanted:
-        return {}
+    """Partitions with an open transaction: the offset at which readers are held, and the end.
+
+    A partition that the broker doesn't know is asked for a few times, since a broker that has
+    just come back doesn't know all of them yet; then its topic counts as deleted.
+    """
     admin = cluster.admin()
-    stable = _ends(admin, wanted, IsolationLevel.READ_COMMITTED)
-    end = _ends(admin, wanted, IsolationLevel.READ_UNCOMMITTED)
-    return {place: (held, end[place]) for place, held in stable.items() if held < end[place]}
+    wanted = set(places)
+    for attempt in range(_UNKNOWN_LOOKS):
+        stable = _ends(admin, wanted, IsolationLevel.READ_COMMITTED)
+        unknown = wanted - stable.keys() - cluster.deleted
+        if not unknown:
+            break
+        if attempt < _UNKNOWN_LOOKS - 1:
+            time.sleep(_UNKNOWN_PAUSE_S)
+    else:
+        log.warning("Topics that lanes wrote to were deleted: %s", sorted(unknown))
+        cluster.deleted |= unknown
+    end = _ends(admin, stable, IsolationLevel.READ_UNCOMMITTED)
+    return {
+        place: (held, end[place])
+        for place, held in stable.items()
+        if place in end and held < end[place]
+    }
 
 
 def _ends(
-    admin: AdminClient, places: list[TopicPartition], isolation: IsolationLevel
+    admin: AdminClient, places: Iterable[Place], isolation: IsolationLevel
 ) -> dict[Place, int]:
+    """The end of each partition that the broker knows."""
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    asked = admin.list_offsets(
-        dict.fromkeys(places, latest),
-        isolation_level=isolation,
-        request_timeout=ADMIN_TIMEOUT_S,
-    )
-    return {
-        (place.topic, place.partition): future.result(ADMIN_TIMEOUT_S).offset
-        for place, future in asked.items()
-    }
+    wanted = {TopicPartition(*place): latest for place in sorted(places)}
+    if not wanted:
+        return {}
+    asked = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=ADMIN_TIMEOUT_S)
+    found = {}
+    for place, future in asked.items():
+        try:
+            found[place.topic, place.partition] = future.result(ADMIN_TIMEOUT_S).offset
+        except KafkaException as raised:
+            if raised.args[0].code() not in _UNKNOWN:
+                raise
+    return found
 
 
 class Fate(enum.Enum):

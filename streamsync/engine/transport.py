@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from aiokafka.errors import ConsumerStoppedError, IllegalStateError
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaConnectionError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
@@ -34,6 +34,27 @@ log = logging.getLogger(__name__)
 # One fetch poll per this many seconds: more would spend the core on asking.
 FETCH_PACE_S = 0.005
 OFFSETS_TIMEOUT_S = 2.0
+START_TIMEOUT_S = 120.0
+
+
+async def _started(
+    start: Callable[[], Awaitable[None]], made: Callable[[], Any], stopping: Callable[[], bool]
+) -> None:
+    """Start a client of Faust, and try again while no broker answers.
+
+    A worker that is started while the broker is away waits for it, as a running one does.
+    """
+    end = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            await start()
+            return
+        except KafkaConnectionError as error:
+            await made().stop()
+            if stopping() or time.monotonic() > end:
+                raise
+            log.warning("The worker can't start yet: %s", error)
+            await asyncio.sleep(1.0)
 
 
 class LaneConsumerThread(driver.AIOKafkaConsumerThread):
@@ -46,7 +67,7 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         # Before the consumer exists: a topic unknown when it subscribes is ignored for ever.
         await asyncio.get_running_loop().run_in_executor(None, self._lanes.declare_topics)
-        await super().on_start()
+        await _started(super().on_start, self._ensure_consumer, lambda: self.should_stop)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         # The ledger's source is written in transactions, so it must be read read_committed;
@@ -267,7 +288,15 @@ class LaneConsumer(driver.Consumer):
         await self.crash(error)
 
 
+class LaneProducer(driver.Producer):
+    """Faust's producer, for its own tables and agents."""
+
+    async def on_start(self) -> None:
+        await _started(super().on_start, self._ensure_producer, lambda: self.should_stop)
+
+
 class LaneTransport(driver.Transport):
     """Registered under the URL scheme `streamsync://` by `app.build_app`."""
 
     Consumer = LaneConsumer
+    Producer = LaneProducer

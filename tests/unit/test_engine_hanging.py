@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from streamsync.engine.evidence import HEADER, Fate, Origin, Place, Sighting, sightings
+import pytest
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException
+
+from streamsync.engine import evidence
+from streamsync.engine.cluster import Cluster
+from streamsync.engine.evidence import (
+    HEADER,
+    Fate,
+    Origin,
+    Place,
+    Sighting,
+    find_open,
+    sightings,
+)
 from streamsync.engine.watch import STANDS_S, Hanging, Watch
 
 COMMIT, ABORT = b"\0\0\0\1", b"\0\0\0\0"
@@ -111,3 +125,38 @@ def test_without_commits_nobody_is_asked() -> None:
     watch.hanging([place], 9, 0.0)
     watch.hanging([place], 9, 0.0)  # not clean: looked again, commits or not
     assert broker.asked == 4
+
+
+class Admin:
+    """Knows the ends of some partitions, and of others only after a while."""
+
+    def __init__(self, late: int) -> None:
+        self.asked, self.late = 0, late
+
+    def list_offsets(self, places: Any, isolation_level: Any, **_: Any) -> Any:
+        self.asked += 1
+        return {place: self._answer(place, isolation_level) for place in places}
+
+    def _answer(self, place: Any, isolation: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        known = place.topic == "out" or self.asked > self.late
+        if known:
+            held = isolation is IsolationLevel.READ_COMMITTED
+            future.set_result(SimpleNamespace(offset=5 if held else 9))
+        else:
+            future.set_exception(KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)))
+        return future
+
+
+@pytest.mark.parametrize(("late", "found"), [(3, {"out", "other"}), (99, {"out"})])
+def test_a_topic_counts_as_deleted_only_when_the_broker_goes_on_not_knowing_it(
+    monkeypatch: pytest.MonkeyPatch, late: int, found: set[str]
+) -> None:
+    monkeypatch.setattr(evidence, "_UNKNOWN_PAUSE_S", 0)
+    admin, cluster = Admin(late), Cluster("127.0.0.1:1")
+    monkeypatch.setattr(cluster, "admin", lambda: admin)
+    places = [("out", 0), ("other", 0)]
+    assert find_open(cluster, places) == {(topic, 0): (5, 9) for topic in found}
+    asked = admin.asked
+    find_open(cluster, places)
+    assert admin.asked == asked + 2  # what is known to be gone is not waited for again
