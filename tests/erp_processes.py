@@ -66,10 +66,10 @@ def start(*arguments: str, token: str = TOKEN) -> subprocess.Popen[bytes]:
 def stop(process: subprocess.Popen[bytes]) -> int:
     """Ask it to end; its exit code."""
     process.terminate()
-    return process.wait(timeout=20)
+    return process.wait(timeout=40)
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 20) -> None:
+def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
     """Until the address answers."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
