@@ -42,9 +42,9 @@ _UNKNOWN_LOOKS = 6
 _UNKNOWN_PAUSE_S = 1.0
 _UNKNOWN = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError._UNKNOWN_TOPIC,
-    KafkaError._UNKNOWN_PARTITION,
-)  # noqa: SLF001
+    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+)
 
 Place = tuple[str, int]
 
