@@ -135,7 +135,6 @@ def worker(
     """
     from streamsync.config import Settings  # noqa: PLC0415
     from streamsync.contracts import IncompatibleSchema, RegistryUnavailable  # noqa: PLC0415
-    from streamsync.engine.datadir import DataDirectoryRefused  # noqa: PLC0415
     from topology.worker import run  # noqa: PLC0415
 
     given = {
@@ -148,6 +147,6 @@ def worker(
     chosen = {name: value for name, value in given.items() if value is not None}
     try:
         run(Settings.model_validate(Settings().model_dump() | chosen))
-    except (IncompatibleSchema, RegistryUnavailable, DataDirectoryRefused) as error:
+    except (IncompatibleSchema, RegistryUnavailable) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error

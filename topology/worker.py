@@ -12,6 +12,7 @@ from streamsync.contracts import ContractError, Contracts, SchemaRegistry
 from streamsync.core.records import Tick
 from streamsync.engine.app import LaneApp, build_app, run_worker
 from streamsync.engine.clock import ClockSpec
+from streamsync.engine.datadir import DataDirectoryRefused
 from streamsync.engine.lane import Output, SourceRecord
 from topology import build, topics, web
 
@@ -59,5 +60,9 @@ def _clock(contracts: Contracts, settings: Settings) -> ClockSpec:
 
 
 def run(settings: Settings) -> None:
-    """Run a worker until a signal ends it."""
-    run_worker(create_app(settings))
+    """Run a worker until a signal ends it; a data directory that isn't its own ends it at once."""
+    app = create_app(settings)
+    try:
+        run_worker(app)
+    except DataDirectoryRefused as refused:
+        raise SystemExit(str(refused)) from refused
