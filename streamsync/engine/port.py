@@ -266,11 +266,13 @@ class KafkaPort:
         end = time.monotonic() + SETTLE_TIMEOUT_S
 
         def wait() -> None:
-            while self._producer.flush(_FLUSH_TIMEOUT_S):
-                self._refuse_a_lost_connection()
-                if self._abandoned or time.monotonic() > end:
+            left = 1
+            while left:
+                left = self._producer.flush(_FLUSH_TIMEOUT_S)
+                if self._producer.connection_lost:
+                    raise Unsettled("the connection was lost")
+                if left and (self._abandoned or time.monotonic() > end):
                     raise Unsettled("the broker did not take the records in time")
-            self._refuse_a_lost_connection()
 
         self._call(wait, again=False)
 
@@ -349,10 +351,6 @@ class KafkaPort:
             raise Unsettled(f"the connection was lost, and nobody answers: {error!r}") from error
         if hangs:
             raise Unsettled("the connection was lost, and a transaction seems to hang")
-
-    def _refuse_a_lost_connection(self) -> None:
-        if self._producer.connection_lost:
-            raise Unsettled("the connection was lost")
 
     def _place(self, output: Output) -> int:
         count = self._catalog.partitions(output.topic)  # creates a topic that is new
