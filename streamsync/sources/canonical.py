@@ -10,7 +10,7 @@ words of the contracts (`canonical_shapes`), through the same door as every webh
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -23,10 +23,8 @@ from streamsync.sources.account import account_key, correlation_id
 from streamsync.sources.canonical_shapes import REASON, VERSION, Event, Shape, as_record
 from streamsync.sources.envelope import Envelope
 from streamsync.sources.refusal import Refusal
-from streamsync.sources.signature import SigningSecret, sign, verify
+from streamsync.sources.signed_source import SignedSource
 from streamsync.sources.stripe_payload import AMOUNT_MAX, ID_LENGTH_MAX, place_of
-
-_SIGNATURE_HEADER: Final = "streamsync-signature"
 
 # Kind of fact: the part that it must have, and the kind of document where the event names none.
 KINDS: Final[Mapping[str, tuple[str | None, str | None]]] = {
@@ -223,10 +221,11 @@ def is_canonical(payload: object) -> bool:
     return isinstance(payload, dict) and "streamsync" in payload
 
 
-class Canonical:
+class Canonical(SignedSource):
     """The canonical source, behind the interface that all sources share."""
 
     kind = "canonical"
+    signature_header = "Streamsync-Signature"
 
     def read_event(self, raw: RawWebhook, position: SourcePosition) -> BillingEvent:
         """One canonical event per stored body."""
@@ -237,25 +236,3 @@ class Canonical:
         payload = strict_json.loads(body)
         members: Mapping[str, object] = payload if isinstance(payload, dict) else {}
         return Envelope(account=_text(members.get("account")), event_id=_text(members.get("id")))
-
-    def account_hint(self, body: bytes) -> str | None:
-        """The billing account of a body, None where it names none or cannot be read."""
-        try:
-            return self.envelope(body).account
-        except Refusal:
-            return None
-
-    def verify(
-        self,
-        headers: Mapping[str, str],
-        body: bytes,
-        secrets: Sequence[SigningSecret],
-        now_ms: int,
-    ) -> str:
-        """Id of the key that signed the body; `SignatureRefused` otherwise."""
-        found = [value for name, value in headers.items() if name.lower() == _SIGNATURE_HEADER]
-        return verify(found[0] if len(found) == 1 else None, body, secrets, now_ms)
-
-    def sign(self, body: bytes, secret: SigningSecret, now_ms: int) -> Mapping[str, str]:
-        """Headers that make the body pass `verify`."""
-        return {"Streamsync-Signature": sign(body, secret, now_ms)}

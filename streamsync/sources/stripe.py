@@ -9,7 +9,7 @@ place. `read_event` is pure and total: the same record gives the same event, and
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from streamsync.core.facts import BillingEvent
@@ -18,7 +18,7 @@ from streamsync.sources import strict_json
 from streamsync.sources.account import PROCESSOR, account_key, correlation_id
 from streamsync.sources.envelope import Envelope
 from streamsync.sources.refusal import Refusal
-from streamsync.sources.signature import SigningSecret, sign, verify
+from streamsync.sources.signed_source import SignedSource
 from streamsync.sources.stripe_charge import Read, read_session
 from streamsync.sources.stripe_currency import in_iso_units
 from streamsync.sources.stripe_payload import ID_LENGTH_MAX, SECONDS_MAX
@@ -26,7 +26,6 @@ from streamsync.sources.stripe_readers import Payload, nothing_read, read_payloa
 from streamsync.sources.stripe_shapes import is_new_shape, older
 from streamsync.sources.stripe_types import VERSIONS, group_of, version_is_known
 
-_SIGNATURE_HEADER = "stripe-signature"
 _DELIVERY_FIELDS = frozenset({"pending_webhooks", "request"})
 
 # No Stripe id begins with the @ of the processor's account.
@@ -243,10 +242,11 @@ def read_event(raw: RawWebhook, position: SourcePosition) -> BillingEvent:
     )
 
 
-class Stripe:
+class Stripe(SignedSource):
     """The Stripe source, behind the interface that all sources share."""
 
     kind = "stripe"
+    signature_header = "Stripe-Signature"
 
     def read_event(self, raw: RawWebhook, position: SourcePosition) -> BillingEvent:
         """One canonical event per stored webhook."""
@@ -258,25 +258,3 @@ class Stripe:
         members: Mapping[str, object] = payload if isinstance(payload, dict) else {}
         account, _ = _account_of(_text(members.get("type")) or "", _object_of(members))
         return Envelope(account=account, event_id=_text(members.get("id")))
-
-    def account_hint(self, body: bytes) -> str | None:
-        """The billing account of a body, None where it names none or cannot be read."""
-        try:
-            return self.envelope(body).account
-        except Refusal:
-            return None
-
-    def verify(
-        self,
-        headers: Mapping[str, str],
-        body: bytes,
-        secrets: Sequence[SigningSecret],
-        now_ms: int,
-    ) -> str:
-        """Id of the key that signed the body; `SignatureRefused` otherwise."""
-        found = [value for name, value in headers.items() if name.lower() == _SIGNATURE_HEADER]
-        return verify(found[0] if len(found) == 1 else None, body, secrets, now_ms)
-
-    def sign(self, body: bytes, secret: SigningSecret, now_ms: int) -> Mapping[str, str]:
-        """Headers that make the body pass `verify`."""
-        return {"Stripe-Signature": sign(body, secret, now_ms)}

@@ -20,6 +20,7 @@ from streamsync.ingress.ingest import ingest
 from streamsync.ingress.publisher import NotStored
 from streamsync.ingress.server import Ingress
 from streamsync.ingress.settings import IngressLimits
+from streamsync.sources import SOURCES
 from streamsync.sources.configured import ConfiguredSource
 from streamsync.sources.delivery import Delivery
 from streamsync.sources.signature import SigningSecret, sign
@@ -78,7 +79,9 @@ async def door(
 ) -> AsyncIterator[Door]:
     kept = store or MemoryStore()
     configured = ConfiguredSource("stripe", "stripe", (SECRET,), **source)
-    ingress = Ingress("acme", {"stripe": configured}, kept.store, lambda: True, limits=limits)
+    own = ConfiguredSource("own", "canonical", (SECRET,))
+    sources = {"stripe": configured, "own": own}
+    ingress = Ingress("acme", sources, kept.store, lambda: True, limits=limits)
     async with TestServer(ingress.app()) as server, aiohttp.ClientSession() as session:
         yield Door(kept, ingress, str(server.make_url("")).rstrip("/"), session)
 
@@ -98,6 +101,19 @@ async def test_a_signed_webhook_is_stored_as_it_came_and_then_answered() -> None
         assert raw.content_hash == hashlib.sha256(BODY).hexdigest()
         assert raw.signing_key_id == "k1"
         assert d.count("stored") == 1
+
+
+async def test_a_canonical_event_comes_in_by_the_same_door() -> None:
+    body = json.dumps({"streamsync": "1", "id": "evt_1", "account": "cus_1"}).encode()
+    async with door() as d:
+        signed = SOURCES["canonical"].sign(body, SECRET, time.time_ns() // 1_000_000)
+        status, answer, _ = await d.post(body, "/webhooks/own", Stripe_Signature="", **signed)
+        assert (status, answer) == (200, {"stored": True})
+        ((key, raw),) = d.store.kept
+        assert (key, raw.source, raw.source_kind) == ("acme/own/cus_1", "own", "canonical")
+        # Stripe's header proves nothing here.
+        status, answer, _ = await d.post(body, "/webhooks/own")
+        assert (status, answer["error"]) == (401, "signature_missing")
 
 
 NOW = time.time_ns() // 1_000_000
