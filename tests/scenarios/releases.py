@@ -15,10 +15,8 @@ def ends_with_a_sentence(worker: Worker) -> None:
     assert REFUSAL in worker.log()
 
 
-def test_a_later_release_joins_and_the_earlier_one_stops_before_it_takes_over_its_rows(
-    broker: str, tmp_path: Path
-) -> None:
-    with Run(broker, "engine-releases", tmp_path) as run:
+def upgrade(broker: str, folder: Path) -> None:
+    with Run(broker, "engine-releases", folder) as run:
         old = run.worker("old")
         run.feed(300, poison=1)
         old.wait_ready(9)

@@ -55,15 +55,13 @@ def page(worker: Worker, path: str) -> Any:
     return body
 
 
-def test_agents_tables_routes_timers_commands_and_sensors_work_beside_lanes_and_see_their_rows(
-    broker: str, tmp_path: Path
-) -> None:
-    with Run(broker, "engine-beside", tmp_path) as run:
+def work_beside_lanes(broker: str, folder: Path) -> None:
+    with Run(broker, "engine-beside", folder) as run:
         admin = AdminClient({"bootstrap.servers": broker})
         asks = f"{run.prefix}.asks"
         admin.create_topics([NewTopic(asks, run.partitions, 1)])[asks].result(30)
         workers = [
-            run.add(FaustWorker(run.prefix, broker, tmp_path / name, free_port(), run.partitions))
+            run.add(FaustWorker(run.prefix, broker, folder / name, free_port(), run.partitions))
             for name in ("one", "two")
         ]
         run.feed(500)

@@ -49,10 +49,8 @@ def both_at_work(first: Worker, second: Worker) -> bool:
     return all(actives) and len(actives[0] | actives[1]) == 9 and not actives[0] & actives[1]
 
 
-def test_a_standby_answers_with_its_age_and_is_promoted_when_the_owner_is_killed(
-    broker: str, tmp_path: Path
-) -> None:
-    with Run(broker, "engine-standby", tmp_path) as run:
+def read_and_promote(broker: str, folder: Path) -> None:
+    with Run(broker, "engine-standby", folder) as run:
         first = run.worker("first")
         first.wait_ready(9)
         second = run.worker("second")
@@ -99,10 +97,8 @@ def test_a_standby_answers_with_its_age_and_is_promoted_when_the_owner_is_killed
         run.check(second.data_dir)
 
 
-def test_a_worker_that_slept_never_answers_with_what_it_knew_before(
-    broker: str, tmp_path: Path
-) -> None:
-    with Run(broker, "engine-asleep", tmp_path) as run:
+def sleep_and_answer(broker: str, folder: Path) -> None:
+    with Run(broker, "engine-asleep", folder) as run:
         sleeper, other = run.worker("sleeper"), run.worker("other")
         wait_until(lambda: both_at_work(sleeper, other), READY_S, lambda: logs(sleeper, other))
         run.feed(400)
