@@ -34,7 +34,7 @@ from tests.engine_toy import expected, toy
 
 TESTS = Path(__file__).parent
 MARKER = b"\0position"
-READY_S = 60.0
+READY_S = 120.0
 
 
 @dataclass

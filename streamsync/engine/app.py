@@ -113,13 +113,15 @@ def build_app(
     app.views = Views(app)
     app.timer(interval=watch.INTERVAL_S, name="hanging transactions")(app.lanes.look_for_hanging)
     add_pages(app)
-    _bound_drain(app, drain_timeout_s)
+    _add_drain(app, drain_timeout_s)
     if clock is not None:
         _add_clock(app, topology, clock)
     return app
 
 
-def _bound_drain(app: LaneApp, timeout_s: float) -> None:
+def _add_drain(app: LaneApp, timeout_s: float) -> None:
+    """What a worker does first when it is asked to end: commit and give up its partitions."""
+
     def end() -> None:
         log.error(
             "The worker did not end within %.0f s; it is ended now. Nothing is lost: its "
@@ -131,6 +133,8 @@ def _bound_drain(app: LaneApp, timeout_s: float) -> None:
         timer = threading.Timer(timeout_s, end)
         timer.daemon = True
         timer.start()
+        # Before the worker leaves the group: from then on others change what it would show.
+        await app.lanes.release()
 
     app.on_before_shutdown.connect(cast(Any, begin))
 

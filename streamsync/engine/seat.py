@@ -39,6 +39,11 @@ WORK_MAX_S = 1.0
 FAILURES_MAX = 8
 QUEUE_HIGH = 8_000
 QUEUE_LOW = 2_000
+# Records may be large, and a step may write many: memory per partition is bounded in bytes too.
+QUEUE_BYTES_HIGH = 32 << 20
+QUEUE_BYTES_LOW = 8 << 20
+BATCH_BYTES_MAX = 16 << 20
+OUTPUTS_MAX = 50_000
 UNTIL_SEEK = 1 << 62
 _RECORDS_PER_TURN = 100
 
@@ -124,6 +129,7 @@ class Seat:
         self._host = host
         self._pace = pace
         self._queue: deque[SourceRecord] = deque()
+        self._queue_bytes = self._batch_bytes = 0
         self._wake = asyncio.Event()
         self._stopping = False
         self._doubted = False
@@ -142,6 +148,7 @@ class Seat:
     def offer(self, records: Sequence[SourceRecord]) -> None:
         """Queue records of this partition, in order."""
         self._queue.extend(records)
+        self._queue_bytes += sum([len(one.value) for one in records if one.value is not None])
         self._wake.set()
 
     @property
@@ -217,10 +224,7 @@ class Seat:
             if not len(self._work):
                 self._work_began = now
             self._apply_some()
-            if not self._fetching and len(self._queue) < QUEUE_LOW:
-                await self._set_fetching(True)
-            elif self._fetching and len(self._queue) > QUEUE_HIGH:
-                await self._set_fetching(False)
+            await self._keep_queue_bounded()
             # Let other partitions have their turn, and more records arrive.
             await asyncio.sleep(0)
             if self._queue:
@@ -230,14 +234,37 @@ class Seat:
             await self._commit()
 
     def _full(self, now: float) -> bool:
-        return len(self._work) >= RECORDS_MAX or (
-            len(self._work) > 0 and now - self._work_began > WORK_MAX_S
+        return (
+            len(self._work) >= RECORDS_MAX
+            or self._batch_bytes >= BATCH_BYTES_MAX
+            or self._work.pending > OUTPUTS_MAX
+            or (len(self._work) > 0 and now - self._work_began > WORK_MAX_S)
         )
 
     def _apply_some(self) -> None:
         queue = self._queue
         count = min(_RECORDS_PER_TURN, len(queue), RECORDS_MAX - len(self._work))
+        # Records of one queue are taken to be of one size: to count again would cost too much.
+        size = self._queue_bytes // len(queue)
+        room = BATCH_BYTES_MAX - self._batch_bytes
+        if size * count > room:
+            count = max(1, room // size)
+        self._queue_bytes -= size * count
+        self._batch_bytes += size * count
         self._work.apply([queue.popleft() for _ in range(count)])
+        if not queue:
+            self._queue_bytes = 0
+
+    def _forget_queue(self) -> None:
+        self._queue.clear()
+        self._queue_bytes = 0
+
+    async def _keep_queue_bounded(self) -> None:
+        count, size = len(self._queue), self._queue_bytes
+        if not self._fetching and count < QUEUE_LOW and size < QUEUE_BYTES_LOW:
+            await self._set_fetching(True)
+        elif self._fetching and (count > QUEUE_HIGH or size > QUEUE_BYTES_HIGH):
+            await self._set_fetching(False)
 
     async def _set_fetching(self, fetching: bool) -> None:
         self._fetching = fetching
@@ -254,7 +281,7 @@ class Seat:
         except Fenced as why:
             self._host.failed("fenced")
             self.state = SeatState.LOST
-            self._queue.clear()
+            self._forget_queue()
             self._host.lost(self.partition, why)
         except CommitError as why:
             _let_go(why)
@@ -275,6 +302,7 @@ class Seat:
         else:
             self._failures = 0
             self._work.committed()
+            self._batch_bytes = 0
             self.committed_position = batch.position
             self._host.committed(batch, time.monotonic() - began)
 
@@ -282,7 +310,7 @@ class Seat:
         self.state = SeatState.RECOVERING
         await self._host.discard(self._port)
         ground = await self._host.recover_again(self.partition)
-        self._queue.clear()
+        self._forget_queue()
         self._stand_on(ground)
         self.committed_position = ground.position
         if not self._fetching:
@@ -293,6 +321,7 @@ class Seat:
 
     def _stand_on(self, ground: Ground) -> None:
         self._port = ground.port
+        self._batch_bytes = 0
         self._work = PartitionWork(
             self._host.spec, LaneShard(self.partition, ground.rows), ground.position
         )

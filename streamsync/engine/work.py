@@ -44,6 +44,11 @@ class PartitionWork:
     def __len__(self) -> int:
         return self._records
 
+    @property
+    def pending(self) -> int:
+        """Records that wait to be written, apart from rows."""
+        return len(self._outputs) + len(self._loop_backs)
+
     def apply(self, records: Iterable[SourceRecord]) -> None:
         """Run the step over records; those below the position were done before, and are skipped."""
         shard, step, source = self.shard, self.lane.step, self.lane.source

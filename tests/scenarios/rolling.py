@@ -78,7 +78,7 @@ def restart_one_after_the_other(broker: str, folder: Path) -> None:
             run.wait_settled(explain=told)
             answered = client.answers
             wait_until(lambda: client.answers > answered + len(ACCOUNTS), READY_S, told)
-        assert client.faults == []
+        assert client.faults == [], client.faults[:5]
         assert client.refusals > 0, "nothing was ever in the way"
         assert workers[1].stop() == 0, told()
         run.check(workers[1].data_dir)

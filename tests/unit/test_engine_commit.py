@@ -29,7 +29,9 @@ from streamsync.engine.partitioner import account_partition
 from streamsync.engine.port import MARKER, KafkaPort, LoopBackProducer, Marker, OutputTooLarge
 from streamsync.engine.rows import RowType
 from streamsync.engine.seat import (
+    BATCH_BYTES_MAX,
     FAILURES_MAX,
+    QUEUE_BYTES_HIGH,
     CommitRefused,
     Ground,
     Pace,
@@ -370,6 +372,7 @@ class FakeHost:
         self.losses: list[CommitError] = []
         self.crashes: list[BaseException] = []
         self.sought: list[int] = []
+        self.fetching: list[bool] = []
         self.producers: list[weakref.ref[FakeProducer]] = []
         self.alive_at_recovery: list[object] = []
         self.flush_fails: BaseException | None = None
@@ -396,7 +399,8 @@ class FakeHost:
         self.sought.append(seat.resume_position)
         seat.fetch_floor = 0
 
-    async def set_fetching(self, _partition: int, _fetching: bool) -> None: ...
+    async def set_fetching(self, _partition: int, fetching: bool) -> None:
+        self.fetching.append(fetching)
 
     async def run_in_thread(self, call: Callable[[], None]) -> None:
         await asyncio.sleep(0)
@@ -553,3 +557,18 @@ def test_asking_the_group_again_slows_down_and_ends() -> None:
     guard = RejoinGuard(limit=3, window_s=60, pause_s=0.2)
     assert [guard.next_pause(n) for n in range(4)] == [0.2, 0.4, 0.8, None]
     assert guard.next_pause(100) == 0.2
+
+
+async def test_large_records_stop_the_fetching_and_fill_a_batch_by_their_bytes() -> None:
+    host: Any = FakeHost([])
+    seat = Seat(host, 0, host.ground(), Pace())
+    large = b"x" * (1 << 20)
+    count = 2 * QUEUE_BYTES_HIGH // len(large)
+    seat.offer(records(0, count, large))
+    await until(lambda: sum(batch.records for batch in host.committed_batches) == count)
+    most = max(batch.records for batch in host.committed_batches)
+    assert most <= BATCH_BYTES_MAX // len(large) + 1
+    assert host.fetching == [False, True], "paused while too much was queued, then resumed"
+    seat.offer(records(count, 3))
+    await until(lambda: sum(batch.records for batch in host.committed_batches) == count + 3)
+    await seat.release(5)
