@@ -257,6 +257,8 @@ class Views:
     async def _ask(self, host: URL, asked: Asked) -> Answer:
         """Another worker's answer, from its own rows."""
         lane, partition = asked.lane, asked.partition
+        if self._app.http_client.closed:
+            raise Unavailable(lane, partition, "this worker is ending")
         try:
             status, body = await self._get(host, asked.path)
             told = json.loads(body)
@@ -286,7 +288,8 @@ class Views:
     async def _partitions_page(self, view: View, request: Request) -> Response:
         rows = self.partitions()
         if ROUTED not in request.headers:
-            for host in self._others():
+            others = [] if self._app.http_client.closed else self._others()
+            for host in others:
                 try:
                     _, body = await self._get(host, request.url.raw_path_qs)
                     rows.extend(json.loads(body)["partitions"])
