@@ -17,7 +17,7 @@ from streamsync.core.calendar import day_end_ms, local_date, period_of
 from streamsync.core.closing import control_amount, is_computed
 from streamsync.core.facts import Fact
 from streamsync.core.figures import billing_amounts
-from streamsync.core.journal import Books, book_document, books_nothing
+from streamsync.core.journal import Books, Standing, book_document, books_nothing
 from topology import aggregate, close, performance, post, report, waiting
 from topology.enrich import Missing, Placed, place
 from topology.rows import DOCUMENT, DUE, FACT, WAIT, DocumentRow, DueRow, FactRow, row_key
@@ -44,18 +44,9 @@ def book(turn: Turn, account: str, document: str) -> None:
         statuses, missing, contracts = _book_placed(turn, found, row, stored)
     held = {name for name, told in statuses.items() if told[0] in ("rejected", "waiting")}
     aggregate.keep_collection(turn, account, document, facts, held)
-    _settle(turn, account, document, stored, statuses, missing)
+    settle(turn, account, document, stored, statuses, missing)
     for contract in contracts:
         book(turn, account, contract)
-
-
-def release_due(turn: Turn, account: str, document: str) -> None:
-    """A release of this document's revenue is due: its due row is gone, book it again."""
-    key = row_key(account, document)
-    row = turn.shard.get(DOCUMENT, key)
-    if row is not None:
-        turn.shard.put(DOCUMENT, key, msgspec.structs.replace(row, next_release_ms=None))
-        book(turn, account, document)
 
 
 def release_waiting(turn: Turn, account: str, limit: int) -> bool:
@@ -98,31 +89,43 @@ def _book_placed(
     contracts = performance.tell_contracts(
         turn, placed.account, placed.document, facts, books.billed
     )
-    statuses = _statuses(facts, books)
+    statuses = statuses_of(facts, books)
     for fact_id, missing in sent.held.items():
         # The fact of an invoice that bills this document waits in its own; here the first does.
         own = fact_id if fact_id in statuses else facts[0].fact_id
         if statuses[own][0] not in ("rejected", "waiting"):
             statuses[own] = ("waiting", missing.reason, missing.detail)
-    billing = _billing_by_period(facts, books, statuses, zone)
-    sums = _sums(billing, books)
+    billing = billing_by_period(facts, books, statuses, zone)
+    following = _earliest(books.next_release, sent.next_revaluation)
+    settled = not sent.held and not sent.aside and row.currency == placed.entity.functional_currency
+    standing = books.standing if settled else None
+    keep_document(turn, placed, row, billing, sums_of(billing, books), following, standing)
+    return statuses, sent.aside, contracts
+
+
+def keep_document(
+    turn: Turn,
+    placed: Placed,
+    row: DocumentRow,
+    billing: dict[str, int],
+    sums: dict[str, int],
+    following: date | None,
+    standing: Standing | None,
+) -> None:
+    """Bring a document's row and sums elsewhere in line; `following`: when it is booked next."""
     close.add_billing(turn, placed, row, billing)
     aggregate.add_to_subscription(turn, placed.account, row, sums)
-    turn.shard.put(
-        DOCUMENT,
-        row_key(placed.account, placed.document),
-        msgspec.structs.replace(
-            row,
-            entity=placed.entity.id,
-            entity_rule=placed.entity_rule,
-            next_release_ms=_schedule_release(
-                turn, placed, row, _earliest(books.next_release, sent.next_revaluation)
-            ),
-            billing=billing,
-            sums=sums,
-        ),
+    after = msgspec.structs.replace(
+        row,
+        entity=placed.entity.id,
+        entity_rule=placed.entity_rule,
+        next_release_ms=_schedule_release(turn, placed, row, following),
+        billing=billing,
+        sums=sums,
+        standing=standing,
+        standing_rules=placed.company.version,
     )
-    return statuses, sent.aside, contracts
+    turn.shard.put(DOCUMENT, row_key(placed.account, placed.document), after)
 
 
 def _as_now_told(
@@ -145,7 +148,7 @@ def _as_now_told(
     )
 
 
-def _statuses(facts: Sequence[Fact], books: Books) -> dict[str, Status]:
+def statuses_of(facts: Sequence[Fact], books: Books) -> dict[str, Status]:
     statuses: dict[str, Status] = {fact.fact_id: ("no_entry", "no_entry_due", "") for fact in facts}
     for none in books.no_entry:
         statuses[none.fact_id] = ("no_entry", none.reason, "")
@@ -159,7 +162,7 @@ def _statuses(facts: Sequence[Fact], books: Books) -> dict[str, Status]:
     return statuses
 
 
-def _billing_by_period(
+def billing_by_period(
     facts: Sequence[Fact], books: Books, statuses: Mapping[str, Status], zone: str
 ) -> dict[str, int]:
     """Billing's own figures as `period|currency|purpose`, for facts that the books could take.
@@ -201,9 +204,18 @@ _ROLE_MEASURES = {
 }
 
 
-def _sums(billing: Mapping[str, int], books: Books) -> dict[str, int]:
-    """A document's part in the running amounts of its subscription, minor units."""
+def sums_of(
+    billing: Mapping[str, int], books: Books, moved: Mapping[str, int] | None = None
+) -> dict[str, int]:
+    """A document's part in the running amounts of its subscription, minor units.
+
+    `moved`: credits less debits by role of all entries but releases, where the books have not all.
+    """
     sums = dict(books.measures)
+    for role, amount in (moved or {}).items():
+        measure, side = _ROLE_MEASURES.get(role, (None, ""))
+        if measure is not None:
+            sums[measure] = sums.get(measure, 0) + (amount if side == "credit" else -amount)
     for key, amount in billing.items():
         measure = _MEASURES.get(key.rsplit("|", 1)[1])
         if measure is not None:
@@ -239,7 +251,7 @@ def _due_key(due_ms: int, placed: Placed) -> str:
     return row_key(f"{due_ms:015d}", placed.account, placed.document)
 
 
-def _settle(
+def settle(
     turn: Turn,
     account: str,
     document: str,

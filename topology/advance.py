@@ -15,7 +15,7 @@ from streamsync.core.records import Continuation, ReferenceData, Tick
 from streamsync.engine.lane import Poison
 from streamsync.governance.payload import PayloadError, from_payload
 from streamsync.governance.rates import RATES_KIND
-from topology import account, close, rates, reconcile, waiting
+from topology import account, close, next_fact, rates, reconcile, waiting
 from topology.rows import CLOCK, COMPANY, DUE, STAGED_COMPANY, WAIT, ClockRow, row_key
 from topology.turn import Turn
 
@@ -115,7 +115,7 @@ def _do_due(turn: Turn) -> bool:
     for key, due in ready[:DUE_PER_STEP_MAX]:
         turn.shard.delete(DUE, key)
         if due.kind == "release":
-            account.release_due(turn, due.account, due.document)
+            next_fact.release_due(turn, due.account, due.document)
         elif due.kind == "waiting":
             waiting.reach_deadline(turn, due)
         else:

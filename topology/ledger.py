@@ -21,7 +21,7 @@ from streamsync.core.records import (
     Tick,
 )
 from streamsync.engine.lane import Output, Poison, Shard, SourceRecord, Step
-from topology import account, advance, aggregate, close, enrich, periods, reconcile
+from topology import advance, aggregate, close, enrich, next_fact, periods, reconcile
 from topology.sequence import Codec, decode, position_of
 from topology.turn import Turn
 
@@ -45,7 +45,7 @@ def step(codec: Codec, partitions: int) -> Step:
 
 def _billing_event(turn: Turn, event: BillingEvent) -> None:
     for document in aggregate.keep_event(turn, event):
-        account.book(turn, event.account, document)
+        next_fact.book_event(turn, event, document)
     if any(fact.kind == "customer_changed" for fact in event.facts):
         advance.release_account(turn, event.account)
 

@@ -9,7 +9,7 @@ that an ERP refused for good is not sent again by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -79,15 +79,21 @@ def send_differences(
     row: DocumentRow,
     entries: Sequence[Entry],
     stored: Sequence[FactRow],
+    only: Sequence[Entry] | None = None,
 ) -> Sent:
-    """Send what differs; answers what waits for something."""
-    before = {
-        key.rsplit("|", 1)[1]: posting_row
-        for key, posting_row in turn.shard.scan(
-            POSTING, row_key(placed.account, placed.document, "")
-        )
-    }
+    """Send what differs; answers what waits for something.
+
+    `only`: of what was sent before, look at these entries and those; None: at all of the document.
+    """
     key_of = _remembered(placed)
+    prefix = row_key(placed.account, placed.document, "")
+    found: Iterable[tuple[str, PostingRow | None]]
+    if only is None:
+        found = ((key.rsplit("|", 1)[1], one) for key, one in turn.shard.scan(POSTING, prefix))
+    else:
+        keys = dict.fromkeys(map(key_of, (*entries, *only)))
+        found = ((key, turn.shard.get(POSTING, prefix + key)) for key in keys)
+    before = {key: known for key, known in found if known is not None}
     made = value(turn, placed, entries, key_of, before)
     held = {fact_id: Missing(why.reason, why.detail) for fact_id, why in made.held.items()}
     aside = {

@@ -14,6 +14,7 @@ import msgspec
 from streamsync.core.company import Company
 from streamsync.core.facts import CustomerProfile, Fact, SubscriptionState
 from streamsync.core.fx import Rate
+from streamsync.core.journal import Standing
 from streamsync.core.position import Billed
 from streamsync.core.records import (
     Contribution,
@@ -64,7 +65,8 @@ class CollectionRow(msgspec.Struct, frozen=True, array_like=True):
 class DocumentRow(msgspec.Struct, frozen=True, array_like=True):
     """What was decided once for a document, and its absolute contributions to sums elsewhere.
 
-    `billing`: period|currency|purpose to minor units. `sums`: measure to minor units.
+    `billing`: period|currency|purpose to minor units. `sums`: measure to minor units. `standing`:
+    from where a later fact can be booked alone, by the company's rules of version `standing_rules`.
     """
 
     kind: str
@@ -75,6 +77,8 @@ class DocumentRow(msgspec.Struct, frozen=True, array_like=True):
     next_release_ms: int | None = None
     billing: dict[str, int] = {}
     sums: dict[str, int] = {}
+    standing: Standing | None = None
+    standing_rules: int = 0
 
 
 class FactRow(msgspec.Struct, frozen=True, array_like=True):

@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import TYPE_CHECKING
 
 from streamsync.core.position import Billed
 from streamsync.core.template import EntryLine
+
+if TYPE_CHECKING:
+    from streamsync.core.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Books:
 
     `next_release`: date of the earliest release that is not due yet. `billed`: what the document
     billed of contracts. `measures`: running amounts that no entry shows, minor units.
+    `standing`: from where a later fact can be booked alone.
     """
 
     entries: tuple[Entry, ...]
@@ -69,3 +74,4 @@ class Books:
     next_release: date | None
     billed: tuple[Billed, ...] = ()
     measures: Mapping[str, int] = field(default_factory=dict)
+    standing: Standing | None = None

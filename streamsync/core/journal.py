@@ -41,6 +41,7 @@ from streamsync.core.document import (
 from streamsync.core.facts import Fact
 from streamsync.core.money import is_currency
 from streamsync.core.position import Billed
+from streamsync.core.standing import Standing, standing_of
 from streamsync.core.template import EntryLine
 
 __all__ = [
@@ -50,8 +51,10 @@ __all__ = [
     "NoEntry",
     "PolicyAt",
     "Refused",
+    "Standing",
     "Waiting",
     "book_document",
+    "book_next",
     "books_nothing",
 ]
 
@@ -99,6 +102,9 @@ _STATES: Final = frozenset(
 
 _BEGINNINGS: Final = frozenset({"invoice_issued", "contract_signed"})
 
+LONG_FACTS: Final = 16
+"""A document with so many facts is told where it stands; for a short one that costs more."""
+
 
 def book_document(
     facts: Sequence[Fact],
@@ -123,16 +129,39 @@ def book_document(
     # The issue comes first whatever its time: all other facts take from what it set.
     for fact in sorted(ordered, key=lambda one: one.kind not in _BEGINNINGS):
         before = contract_nets(desk.document)
-        try:
-            _check_currency(desk, fact)
-            _book_fact(desk, fact)
-        except (CannotReduce, TermsBroken) as why:
-            desk.stop(fact, Stopped(why.reason, why.detail, refused=True))
-        except Stopped as why:
-            desk.stop(fact, why)
+        _book_or_stop(desk, fact)
         # A loss takes nothing back of what was billed: the contract was performed.
         if fact.kind not in ("invoice_uncollectible", "written_off"):
             bills += _bills(fact, before, contract_nets(desk.document))
+    standing = standing_of(desk) if len(ordered) >= LONG_FACTS else None
+    return _books(desk, today, standing, billed, bills)
+
+
+def book_next(
+    standing: Standing, fact: Fact | None, policy_at: PolicyAt, zone: str, today: date
+) -> Books | None:
+    """What one more fact (or only another day) adds to a document: its entries and all releases.
+
+    None: it is not to be booked alone, but with all facts of the document.
+    """
+    desk = Desk(policy_at, zone, document=standing.document)
+    if fact is None:
+        return _books(desk, today, standing)
+    if not standing.takes(fact):
+        return None
+    desk = standing.desk(desk, fact)
+    _book_or_stop(desk, fact)
+    after = standing_of(desk, standing)
+    return None if after is None else _books(desk, today, after)
+
+
+def _books(
+    desk: Desk,
+    today: date,
+    standing: Standing | None,
+    billed: Sequence[Billed] = (),
+    bills: Sequence[Billed] = (),
+) -> Books:
     released, earned = invoice.release(desk, today), contract.earn(desk, billed, today)
     return Books(
         tuple(desk.entries),
@@ -142,7 +171,18 @@ def book_document(
         min((on for on in (released, earned) if on is not None), default=None),
         tuple(bills),
         _measures(desk, today),
+        standing,
     )
+
+
+def _book_or_stop(desk: Desk, fact: Fact) -> None:
+    try:
+        _check_currency(desk, fact)
+        _book_fact(desk, fact)
+    except (CannotReduce, TermsBroken) as why:
+        desk.stop(fact, Stopped(why.reason, why.detail, refused=True))
+    except Stopped as why:
+        desk.stop(fact, why)
 
 
 def _bills(
