@@ -30,7 +30,8 @@ test-unit: $(VENV)/dev.stamp ## Unit and property tests, no broker
 test-simulation: $(VENV)/dev.stamp ## 200 seeds of a company's life with every fault, in memory
 	$(PYTEST) tests/simulation
 
-test-deep: test-codec-deep test-mutation ## What takes hours: seeds, lives, mutants, codec sanitized
+test-deep: test-codec-deep test-mutation ## What takes hours: seeds, lives, mutants, chaos, codec
+	ENGINE_ROUNDS=25 $(PYTEST) -o timeout=7200 -s tests/chaos/test_engine_random.py
 	STREAMSYNC_LIFECYCLES=50000 $(PYTEST) -o timeout=14400 tests/property/test_lifecycles.py
 	$(BIN)/python -m tests.simulation --seeds 10000
 

@@ -89,6 +89,8 @@ class Storm:
     def round(self, faults: Sequence[str]) -> None:
         """These faults, in a stream of records, and then everything is checked."""
         print(f"round with {', '.join(faults)}")
+        # Nothing that a step can read, and nearly as much as a broker takes: dead letters.
+        self.run.produce("numbers", 0, b"account-0", [None, b"x" * 900_000])
         for fault in faults:
             self._feed()
             time.sleep(self.random.random())
