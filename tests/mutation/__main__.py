@@ -20,14 +20,19 @@ CORE = ROOT / "streamsync" / "core"
 MODULES = (
     "booking",
     "closing",
+    "contract",
     "document",
     "fx",
+    "issue",
     "journal",
+    "position",
     "posting",
     "receivables",
     "revenue",
     "schedule",
     "tax",
+    "termination",
+    "usage",
 )
 TESTS = (
     "tests/unit/test_core_*.py",
