@@ -70,14 +70,14 @@ class InMemory:
 
 def in_memory(contracts: Contracts, scenario: Scenario, profile: bool = False) -> InMemory:
     """Run the driver twice: once for its time, once with the codec's time taken apart."""
-    driver, cpu_s = _drive(contracts, scenario, None)
+    driver, cpu_s = drive(contracts, scenario, None)
     if profile:
         profiler = cProfile.Profile()
-        _drive(contracts, scenario, profiler)
+        drive(contracts, scenario, profiler)
         say("\nWhere the steps spend their time, in memory (profiled, so slower):")
         pstats.Stats(profiler).sort_stats("tottime").print_stats(_PROFILED_LINES)
     timed = TimedContracts(contracts)
-    _drive(timed, scenario, None)
+    drive(timed, scenario, None)
     commands = Counter(
         contracts.decode(record.value).command_id
         for topic in scenario.command_topics
@@ -88,9 +88,10 @@ def in_memory(contracts: Contracts, scenario: Scenario, profile: bool = False) -
     return InMemory(cpu_s, timed.spent_ns / 1e9, records, commands)
 
 
-def _drive(
+def drive(
     codec: Any, scenario: Scenario, profiler: cProfile.Profile | None
 ) -> tuple[Driver, float]:
+    """All webhooks of a scenario through a driver; the driver, and the seconds of its work."""
     tenant = scenario.company.tenant
     driver = Driver(build(codec, tenant=tenant, partitions=PARTITIONS, app_id="in-memory"))
     driver.produce(topics.CONTROL, None, scenario.rules)
