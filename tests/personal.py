@@ -44,6 +44,11 @@ def payloads() -> list[dict[str, Any]]:
         "currency": "usd", "items": {"data": [{"price": {"id": "price_m", "nickname": MARK}}]},
     } | _FREE  # fmt: skip
     expanded = p.invoice(item, **_INVOICE) | {"id": "in_2", "customer": {"id": "cus_1"} | _CUSTOMER}
+    dispute = {
+        "id": "dp_1", "object": "dispute", "charge": "ch_nobody_told", "amount": 500,
+        "currency": "usd", "status": "needs_response", "created": p.FEB_15,
+        "evidence": {"customer_name": MARK, "customer_email_address": f"{MARK}@example.com"},
+    }  # fmt: skip
     bodies: list[tuple[str, dict[str, Any]]] = [
         ("customer.created", {"id": "cus_1"} | _CUSTOMER),
         ("customer.updated", {"id": "cus_1", "currency": MARK} | _CUSTOMER),
@@ -55,7 +60,7 @@ def payloads() -> list[dict[str, Any]]:
         ("credit_note.created", note),
         ("charge.refunded", p.charge(given, **_CHARGE)),
         ("charge.succeeded", p.charge(**_CHARGE)),
-        ("charge.dispute.created", {"id": "dp_1", "evidence": {"customer_name": MARK}}),
+        ("charge.dispute.created", dispute),
         ("payment_method.attached", {"id": "pm_1", "billing_details": _BILLING}),
         (f"{MARK}, a type", {"id": "x_1"} | _CUSTOMER),
         # Refused, each at another place, with something personal where a figure should be.

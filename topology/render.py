@@ -44,6 +44,7 @@ BEANCOUNT_ROOTS = {
     "bad_debt": "Expenses",
     "dispute_fees": "Expenses",
     "dispute_losses": "Expenses",
+    "payment_disputes": "Expenses",
     "processing_fees": "Expenses",
 }
 
