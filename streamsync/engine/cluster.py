@@ -135,10 +135,11 @@ class Cluster:
             "isolation.level": isolation,
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
-            "queued.min.messages": 200_000,
-            # What is read ahead of its use, in all: memory must not grow with the state.
-            "queued.max.messages.kbytes": 32 << 10,
-            "fetch.message.max.bytes": 4 << 20,
+            # What is read ahead of its use: memory must not grow with the state.
+            "queued.min.messages": 20_000,
+            "queued.max.messages.kbytes": 16 << 10,
+            "fetch.message.max.bytes": 1 << 20,
+            "fetch.max.bytes": 8 << 20,
             "fetch.wait.max.ms": wait_ms,
         }
         return Consumer(settings, logger=_client_log())
