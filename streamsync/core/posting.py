@@ -11,6 +11,7 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import chain
 from typing import Final
 
@@ -24,9 +25,14 @@ _Identity = tuple[str, tuple[tuple[str, str], ...], str | None, str | None]
 
 
 def _digest(parts: Iterable[str]) -> str:
-    # Lengths before the parts, so that no two lists of parts read alike.
-    told = [len(data := part.encode()).to_bytes(4, "big") + data for part in parts]
-    return hashlib.sha256(b"".join(told)).hexdigest()
+    return hashlib.sha256(b"".join(map(_framed, parts))).hexdigest()
+
+
+@lru_cache(maxsize=8192)  # roles, sides, products and periods come again in every entry
+def _framed(part: str) -> bytes:
+    """A part behind its length, so that no two lists of parts read alike."""
+    data = part.encode()
+    return len(data).to_bytes(4, "big") + data
 
 
 NOTHING: Final = _digest(())
