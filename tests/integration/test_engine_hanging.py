@@ -6,7 +6,9 @@ partitions that the transaction was never told of: its end is then not written t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
-from streamsync.engine.evidence import HEADER, Origin, Place
+from streamsync.engine.cluster import TRANSACTION_TIMEOUT_MS, Cluster
+from streamsync.engine.evidence import HEADER, Origin, Place, find_open
 from streamsync.engine.lane import SourceRecord
 from streamsync.engine.partitioner import account_partition
 from streamsync.engine.port import Marker
@@ -106,6 +109,28 @@ async def leave_hanging(
     await producer.flush()
     await (producer.commit_transaction() if commit else producer.abort_transaction())
     await producer.stop()
+
+
+def stall_of_a_worker_that_hangs(run: Run) -> Future[float]:
+    """Seconds for which a transaction that nobody ends holds up the readers of its partition."""
+    cluster, place = Cluster(run.broker), (f"{run.prefix}.sums", 0)
+
+    def measure() -> float:
+        hung = cluster.transactional(f"{run.prefix}-hung")
+        hung.init_transactions(20)
+        hung.begin_transaction()
+        began = time.monotonic()
+        hung.produce(place[0], value=b"never", partition=place[1])
+        assert hung.flush(20) == 0
+        assert find_open(cluster, [place])
+        while find_open(cluster, [place]):
+            time.sleep(0.2)
+        return time.monotonic() - began
+
+    pool = ThreadPoolExecutor(1)
+    found = pool.submit(measure)
+    pool.shutdown(wait=False)
+    return found
 
 
 def position_of(run: Run, partition: int) -> int:
@@ -196,7 +221,7 @@ async def test_every_forgotten_transaction_is_ended_as_it_was_decided(
         assert again.log().count("The broker left a transaction") == len(CASES)
 
 
-async def test_a_worker_notices_a_transaction_that_hangs_although_nothing_failed(
+async def test_what_hangs_although_nothing_failed_is_noticed_and_a_hung_worker_holds_up_10_s(
     unverified_broker: str, tmp_path: Path
 ) -> None:
     with Run(unverified_broker, "engine-watch", tmp_path, 2) as run:
@@ -210,12 +235,16 @@ async def test_a_worker_notices_a_transaction_that_hangs_although_nothing_failed
         await leave_hanging(
             run, f"{run.prefix}-sequence-numbers-1", (), [record], origin, commit=False
         )
+        stall = stall_of_a_worker_that_hangs(run)
         # By the other partition, so that the writer of the transaction does nothing itself.
         key = next(key for n in range(99) if account_partition(key := b"account-%d" % n, 2) == 0)
         run.produce("numbers", 0, key, [b"1"] * 50)
         stands = f"Readers of {run.prefix}.log partition 1 stand at offset"
         wait_until(lambda: stands in worker.log(), READY_S, lambda: worker.log()[-2_000:])
         run.wait_settled(explain=lambda: worker.log()[-2_000:])
-        assert f"{run.prefix}-sequence-numbers-1 open; it is aborted now" in worker.log()
+        ended = f"{run.prefix}-sequence-numbers-1 open; it is aborted now"
+        wait_until(lambda: ended in worker.log(), READY_S, lambda: worker.log()[-2_000:])
         assert worker.stop() == 0
         run.check(worker.data_dir)
+        # The broker ends it after ten seconds, and looks every second; the rest is slack.
+        assert 5 < stall.result(READY_S) < TRANSACTION_TIMEOUT_MS / 1_000 + 10
