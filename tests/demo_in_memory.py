@@ -21,6 +21,7 @@ from streamsync.erp.simulated.faults import read_faults
 from streamsync.erp.simulated.ledger import Answer, Ledger
 from streamsync.erp.simulated.process import read_chart
 from streamsync.erp.simulated_client import document_of, outcome_of
+from streamsync.governance import load_company
 from tests.ledger_driver import ACME, Books
 from topology import ledger, topics, views
 
@@ -32,7 +33,7 @@ class InMemoryDemo:
     """One play; afterwards `evidence` and `document` give what the demo reads from processes."""
 
     def __init__(self, folder: Path, *, seed: int, accounts: int, days: int = 60) -> None:
-        self.books = Books(partitions=PARTITIONS)
+        self.books = Books(partitions=PARTITIONS, company=load_company(ACME))
         self.erp = Ledger(folder / "erp.sqlite", read_faults(FAULTS, seed), lambda: 0)
         self.erp.load_chart(read_chart(ACME))
         self.scenario = make_scenario(seed, days, accounts, "acme")

@@ -8,19 +8,32 @@ each fact. Booking again changes nothing unless something changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 import msgspec
 
 from streamsync.core.calendar import day_end_ms, local_date, period_of
 from streamsync.core.closing import control_amount, is_computed
+from streamsync.core.company import Company
 from streamsync.core.facts import Fact
 from streamsync.core.figures import billing_amounts
-from streamsync.core.journal import Books, Standing, book_document, books_nothing
+from streamsync.core.journal import Books, Entry, Standing, book_document, books_nothing
 from topology import aggregate, close, performance, post, report, waiting
 from topology.enrich import Missing, Placed, place
-from topology.rows import DOCUMENT, DUE, FACT, WAIT, DocumentRow, DueRow, FactRow, row_key
+from topology.rows import (
+    DOCUMENT,
+    DUE,
+    FACT,
+    RULES,
+    WAIT,
+    DocumentRow,
+    DueRow,
+    FactRow,
+    PostingRow,
+    row_key,
+)
 from topology.turn import Turn
 
 Status = tuple[str, str | None, str]
@@ -74,6 +87,8 @@ def _book_placed(
     zone = placed.entity.time_zone
     facts = [fact.fact for fact in stored]
     today = local_date(turn.clock.time_ms, zone)
+    postings = post.known(turn, placed)
+    placed = replace(placed, booked_by=_booked_by(turn, placed, facts, postings))
     bills = performance.bills_of(turn, placed.account, placed.document, row)
     books = book_document(
         facts,
@@ -85,7 +100,7 @@ def _book_placed(
     )
     row = _as_now_told(turn, placed, row, facts)
     told = [*stored, *(fact for fact, _ in bills)]
-    sent = post.send_differences(turn, placed, row, books.entries, told)
+    sent = post.send_differences(turn, placed, row, books.entries, told, postings)
     contracts = performance.tell_contracts(
         turn, placed.account, placed.document, facts, books.billed
     )
@@ -97,24 +112,31 @@ def _book_placed(
             statuses[own] = ("waiting", missing.reason, missing.detail)
     billing = billing_by_period(facts, books, statuses, zone)
     following = _earliest(books.next_release, sent.next_revaluation)
-    settled = not sent.held and not sent.aside and row.currency == placed.entity.functional_currency
+    settled = not (sent.held or sent.aside or placed.booked_by)
+    settled = settled and row.currency == placed.entity.functional_currency
     standing = books.standing if settled else None
-    keep_document(turn, placed, row, billing, sums_of(billing, books), following, standing)
+    sums, still_open = sums_of(billing, books), _open(books.entries, sent.held)
+    keep_document(turn, placed, row, billing, sums, still_open, following, standing)
     return statuses, sent.aside, contracts
 
 
-def keep_document(
+def keep_document(  # noqa: PLR0917 -- what a document's row holds
     turn: Turn,
     placed: Placed,
     row: DocumentRow,
     billing: dict[str, int],
     sums: dict[str, int],
+    still_open: tuple[int, str],
     following: date | None,
     standing: Standing | None,
 ) -> None:
-    """Bring a document's row and sums elsewhere in line; `following`: when it is booked next."""
+    """Bring a document's row and sums elsewhere in line; `following`: when it is booked next.
+
+    `still_open`: what the customer owes on it, and since when.
+    """
     close.add_billing(turn, placed, row, billing)
     aggregate.add_to_subscription(turn, placed.account, row, sums)
+    close.keep_open(turn, placed, row, *still_open)
     after = msgspec.structs.replace(
         row,
         entity=placed.entity.id,
@@ -122,10 +144,33 @@ def keep_document(
         next_release_ms=_schedule_release(turn, placed, row, following),
         billing=billing,
         sums=sums,
+        open_minor=still_open[0],
+        open_since=still_open[1],
         standing=standing,
         standing_rules=placed.company.version,
     )
     turn.shard.put(DOCUMENT, row_key(placed.account, placed.document), after)
+
+
+def _booked_by(
+    turn: Turn, placed: Placed, facts: Sequence[Fact], postings: Mapping[str, PostingRow]
+) -> dict[str, Company]:
+    """Earlier rules that this document keeps, by accounting date; what an ERP refused keeps none.
+
+    New rules change what is booked only by a restatement job.
+    """
+    kept: dict[str, Company] = {}
+    dates = {fact.fact_id: fact.occurred_at_ms for fact in facts}
+    for posting in postings.values():
+        version = posting.rules_version
+        standing = posting.accepted is not None or posting.in_flight is not None
+        if version in (0, placed.company.version) or not standing:
+            continue
+        rules = turn.shard.get(RULES, row_key(placed.tenant, f"{version:09d}"))
+        if rules is not None and posting.fact_id in dates:
+            day = local_date(dates[posting.fact_id], placed.entity.time_zone)
+            kept[day.isoformat()] = rules
+    return kept
 
 
 def _as_now_told(
@@ -142,9 +187,16 @@ def _as_now_told(
         return row
     # Its figures so far stand under the old names: take them out, they are added anew.
     close.add_billing(turn, placed, row, {})
+    close.keep_open(turn, placed, row, 0, "")
     aggregate.add_to_subscription(turn, placed.account, row, {})
     return msgspec.structs.replace(
-        row, currency=currency, subscription=subscription, billing={}, sums={}
+        row,
+        currency=currency,
+        subscription=subscription,
+        billing={},
+        sums={},
+        open_minor=0,
+        open_since="",
     )
 
 
@@ -227,6 +279,30 @@ def sums_of(
                 change = line.amount_minor if line.side == raised_on else -line.amount_minor
                 sums[measure] = sums.get(measure, 0) + change
     return dict(sorted(sums.items()))
+
+
+def receivable_moved(entries: Sequence[Entry], held: Collection[str] = ()) -> int:
+    """By how much entries move what the customer owes, debit less credit."""
+    return sum(
+        line.amount_minor if line.side == "debit" else -line.amount_minor
+        for entry in entries
+        if entry.fact_id not in held
+        for line in entry.lines
+        if line.role == "receivable"
+    )
+
+
+def _open(entries: Sequence[Entry], held: Mapping[str, Missing]) -> tuple[int, str]:
+    """What the customer owes on the document, and the day it is open since: that of its issue,
+    else of the first entry on the receivable.
+    """
+    amount = receivable_moved(entries, held)
+    days = [
+        (entry.purpose != "invoice_issued", entry.date.isoformat())
+        for entry in entries
+        if entry.purpose == "invoice_issued" or receivable_moved([entry], held)
+    ]
+    return (amount, min(days)[1]) if amount else (0, "")
 
 
 def _earliest(*days: date | None) -> date | None:

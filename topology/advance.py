@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import msgspec
 
+from streamsync.core.company import Company
 from streamsync.core.records import Continuation, ReferenceData, Tick
 from streamsync.engine.lane import Poison
 from streamsync.governance.payload import PayloadError, from_payload
 from streamsync.governance.rates import RATES_KIND
-from topology import account, close, next_fact, rates, reconcile, waiting
-from topology.rows import CLOCK, COMPANY, DUE, STAGED_COMPANY, WAIT, ClockRow, row_key
+from streamsync.governance.restatement import RESTATEMENT_KIND
+from topology import account, close, next_fact, rates, reconcile, restate, waiting
+from topology.rows import CLOCK, COMPANY, DUE, RULES, STAGED_COMPANY, WAIT, ClockRow, row_key
 from topology.turn import Turn
 
 DUE_PER_STEP_MAX = 200
@@ -40,6 +42,7 @@ def receive_tick(turn: Turn, tick: Tick) -> None:
     cuts = (*clock.cuts, (tick.number, time_ms))
     _put(turn, msgspec.structs.replace(clock, number=tick.number, time_ms=time_ms, cuts=cuts))
     _activate_staged(turn)
+    restate.work(turn)
     work(turn)
 
 
@@ -50,10 +53,13 @@ def receive_continuation(turn: Turn, continuation: Continuation) -> None:
 
 
 def receive_rules(turn: Turn, item: ReferenceData) -> None:
-    """Take exchange rates, or a company's rules: in force at once, or staged until their tick."""
+    """Take rates, a restatement job, or a company's rules: in force at once, or at their tick."""
     if item.kind == RATES_KIND:
         if rates.receive_rates(turn, item):
             start_sweep(turn)
+        return
+    if item.kind == RESTATEMENT_KIND:
+        restate.receive_job(turn, item)
         return
     try:
         company = from_payload(item.payload)
@@ -72,7 +78,7 @@ def receive_rules(turn: Turn, item: ReferenceData) -> None:
         if known_staged is None or known_staged.version < company.version:
             turn.shard.put(STAGED_COMPANY, staged, company)
         return
-    turn.shard.put(COMPANY, key, company)
+    _in_force(turn, company)
     start_sweep(turn)
 
 
@@ -155,10 +161,16 @@ def _activate_staged(turn: Turn) -> None:
         turn.shard.delete(STAGED_COMPANY, key)
         known = turn.shard.get(COMPANY, row_key(company.tenant))
         if known is None or known.version < company.version:
-            turn.shard.put(COMPANY, row_key(company.tenant), company)
+            _in_force(turn, company)
             activated = True
     if activated:
         _put(turn, msgspec.structs.replace(turn.clock, sweep=""))
+
+
+def _in_force(turn: Turn, company: Company) -> None:
+    """Rules come into force; what was booked by earlier ones can still be explained by them."""
+    turn.shard.put(COMPANY, row_key(company.tenant), company)
+    turn.shard.put(RULES, row_key(company.tenant, f"{company.version:09d}"), company)
 
 
 def _put(turn: Turn, clock: ClockRow) -> None:

@@ -8,8 +8,9 @@ contributions per cut and compares only when every partition has reported that c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from streamsync.core.calendar import local_date
 from streamsync.core.closing import (
     add_roles,
     add_totals,
@@ -17,17 +18,19 @@ from streamsync.core.closing import (
     control_amount,
     erp_agrees,
 )
+from streamsync.core.receivables import add_ageing, age
 from streamsync.core.records import (
     Contribution,
     ControlTotal,
     PostingCommand,
     PostingLine,
     RoleTotal,
+    SummaryMember,
     Totals,
 )
 from topology import topics
 from topology.enrich import Placed
-from topology.rows import BOOK, CONTRIBUTION, ROLE_TOTAL, TOTAL, DocumentRow, row_key
+from topology.rows import BOOK, CONTRIBUTION, OPEN, ROLE_TOTAL, TOTAL, DocumentRow, row_key
 from topology.turn import Turn
 
 
@@ -41,6 +44,24 @@ def add_billing(turn: Turn, placed: Placed, before: DocumentRow, after: Mapping[
             _add(turn, *where, billing_minor=change)
 
 
+def keep_open(turn: Turn, placed: Placed, before: DocumentRow, open_minor: int, since: str) -> None:
+    """Replace a document's open receivable (debit less credit) by the day it is open since."""
+    for day, change in ((before.open_since, -before.open_minor), (since, open_minor)):
+        if change:
+            key = row_key(placed.tenant, placed.entity.id, before.currency, day)
+            amount = (turn.shard.get(OPEN, key) or 0) + change
+            if amount:
+                turn.shard.put(OPEN, key, amount)
+            else:
+                turn.shard.delete(OPEN, key)
+
+
+def _open_by_day(turn: Turn, prefix: str) -> Iterator[tuple[str, str, int]]:
+    for key, amount in turn.shard.scan(OPEN, prefix):
+        _, _, currency, day = key.split("|")
+        yield currency, day, amount
+
+
 def add_command(turn: Turn, command: PostingCommand) -> None:
     """Count a command: its control figure in its natural period, its debits where it posts."""
     _count_command(turn, command, 1)
@@ -51,14 +72,30 @@ def withdraw_command(turn: Turn, command: PostingCommand) -> None:
     _count_command(turn, command, -1)
 
 
+def add_member(turn: Turn, member: SummaryMember, before: Sequence[PostingLine]) -> None:
+    """Count a summary's member in its natural period; its debits are those of the summary."""
+    moved = control_amount(member.purpose, member.lines) - control_amount(member.purpose, before)
+    where = (member.tenant, member.entity, member.natural_period, member.txn_currency)
+    _add(turn, *where, member.purpose, commands_minor=moved)
+
+
+def add_posted(turn: Turn, command: PostingCommand) -> None:
+    """Count what a summary posts; its members have counted their control figures."""
+    _count_posted(turn, command, 1)
+
+
 def _count_command(turn: Turn, command: PostingCommand, times: int) -> None:
     moved = times * control_amount(command.purpose, command.lines)
     _add(turn, *_where(command, command.original_period), commands_minor=moved)
+    _count_posted(turn, command, times)
+
+
+def _count_posted(turn: Turn, command: PostingCommand, times: int) -> None:
     where = _where(command, command.period)
     debit = times * command.totals.debit_minor
     _add(turn, *where, commands_debit_minor=debit, commands_count=times)
     for line in command.lines:
-        key = row_key(*where[:-1], line.role)
+        key = row_key(*where[:-1], line.role, command.purpose)
         known, change = turn.shard.get(ROLE_TOTAL, key), _moved(command, line, times)
         turn.shard.put(ROLE_TOTAL, key, change if known is None else add_roles(known, change))
 
@@ -90,6 +127,7 @@ def contribute(turn: Turn, tenant: str, tick_number: int, time_ms: int) -> None:
             partitions=turn.partitions,
             totals=tuple(line for _, line in turn.shard.scan(TOTAL, prefix)),
             roles=tuple(line for _, line in turn.shard.scan(ROLE_TOTAL, prefix)),
+            ageing=tuple(age(_open_by_day(turn, prefix), local_date(time_ms, entity.time_zone))),
         )
         turn.to_log(f"{book_account(tenant, entity.id)}|contribution", contribution)
 
@@ -99,35 +137,39 @@ def book_account(tenant: str, entity: str) -> str:
     return f"book/{tenant}/{entity}"
 
 
-def receive_contribution(turn: Turn, contribution: Contribution) -> None:
-    """Keep a partition's figures; when all have reported the cut, publish the entity's totals."""
+def receive_contribution(turn: Turn, contribution: Contribution) -> bool:
+    """Keep a partition's figures; when all have reported the cut, publish the entity's totals.
+
+    True when they have.
+    """
     book = row_key(contribution.tenant, contribution.entity)
     done = turn.shard.get(BOOK, book)
     if done is not None and done.tick_number >= contribution.tick_number:
-        return
+        return False
     cut = row_key(book, f"{contribution.tick_number:015d}")
     turn.shard.put(CONTRIBUTION, row_key(cut, f"{contribution.partition:06d}"), contribution)
     reported = list(turn.shard.scan(CONTRIBUTION, row_key(cut, "")))
     if len(reported) < contribution.partitions:
-        return
+        return False
     totals = _totals(contribution, [given for _, given in reported])
     turn.shard.put(BOOK, book, totals)
     turn.emit(topics.TOTALS, contribution.entity, totals)
     for key, given in list(turn.shard.scan(CONTRIBUTION, row_key(book, ""))):
         if given.tick_number <= contribution.tick_number:
             turn.shard.delete(CONTRIBUTION, key)
+    return True
 
 
 def _totals(cut: Contribution, reported: list[Contribution]) -> Totals:
     lines: dict[tuple[str, str, str], ControlTotal] = {}
-    roles: dict[tuple[str, str, str], RoleTotal] = {}
+    roles: dict[tuple[str, str, str, str], RoleTotal] = {}
     for given in reported:
         for line in given.totals:
             where = (line.period, line.currency, line.purpose)
             lines[where] = add_totals(lines[where], line) if where in lines else line
         for role in given.roles:
-            where = (role.period, role.currency, role.role)
-            roles[where] = add_roles(roles[where], role) if where in roles else role
+            moved = (role.period, role.currency, role.role, role.purpose)
+            roles[moved] = add_roles(roles[moved], role) if moved in roles else role
     summed = tuple(lines[where] for where in sorted(lines))
     return Totals(
         tenant=cut.tenant,
@@ -136,6 +178,7 @@ def _totals(cut: Contribution, reported: list[Contribution]) -> Totals:
         time_ms=cut.time_ms,
         lines=summed,
         roles=tuple(roles[where] for where in sorted(roles)),
+        ageing=add_ageing(bucket for given in reported for bucket in given.ageing),
         billing_agrees=all(billing_agrees(line) for line in summed),
         erp_agrees=all(erp_agrees(line) for line in summed),
     )
@@ -148,6 +191,7 @@ def _moved(command: PostingCommand, line: PostingLine, times: int) -> RoleTotal:
         period=command.period,
         currency=command.txn_currency,
         role=line.role,
+        purpose=command.purpose,
         debit_minor=amount if debit else 0,
         credit_minor=0 if debit else amount,
         functional_debit_minor=functional if debit else 0,

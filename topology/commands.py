@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from topology import rules_commands
+
 if TYPE_CHECKING:
     from topology import offline
 
 
 def register(app: typer.Typer) -> None:
-    """Add `worker` and `journal`."""
+    """Add `worker`, `journal`, `replay` and `restate`."""
     app.command()(journal)
     app.command()(worker)
+    rules_commands.register(app)
 
 
 def journal(

@@ -9,7 +9,7 @@ The entity is decided once per document.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -18,7 +18,8 @@ from streamsync.core.company import AccountRule, Company, Entity, EntityRule, Po
 from streamsync.core.facts import Fact
 from streamsync.core.fx import NoRate, Valuation, Valued, value_domestic, value_foreign
 from streamsync.core.journal import Entry
-from streamsync.core.records import Customer, PostingLine
+from streamsync.core.records import CommandTax, Customer, PostingLine
+from streamsync.core.template import EntryLine
 from streamsync.sources import is_processor
 from topology.rates import DocumentRates
 from topology.rows import ACCOUNT, AccountRow, DocumentRow, PostingRow, row_key
@@ -45,6 +46,12 @@ class Placed:
     entity: Entity
     entity_rule: str
     party: str | None
+    # By accounting date: the rules that what was sent of that date was made by.
+    booked_by: Mapping[str, Company] = field(default_factory=dict)
+
+    def rules_at(self, date: str) -> Company:
+        """The rules that an ISO date of this document is booked by: those it was booked by."""
+        return self.booked_by.get(date, self.company)
 
     def policy_at(self, date: str) -> Policy | None:
         """The policy in force for the entity on an ISO date: the latest that has begun.
@@ -54,12 +61,24 @@ class Placed:
         """
         if date < self.company.effective_from:
             return None
-        begun = [
-            assigned
-            for assigned in self.company.policies
-            if assigned.entity == self.entity.id and assigned.effective_from <= date
-        ]
-        return max(begun, key=lambda assigned: assigned.effective_from).policy if begun else None
+        rules = self.rules_at(date)
+        current = _policy_of(self.company, self.entity.id, date)
+        if rules is self.company:
+            return current
+        booked = _policy_of(rules, self.entity.id, date)
+        if booked is None or current is None:
+            return booked or current
+        # Kinds of journals that the earlier rules did not know yet.
+        return replace(booked, journals={**current.journals, **booked.journals})
+
+
+def _policy_of(company: Company, entity: str, date: str) -> Policy | None:
+    begun = [
+        assigned
+        for assigned in company.policies
+        if assigned.entity == entity and assigned.effective_from <= date
+    ]
+    return max(begun, key=lambda assigned: assigned.effective_from).policy if begun else None
 
 
 def keep_customer(turn: Turn, customer: Customer) -> bool:
@@ -196,6 +215,18 @@ def posting_lines(placed: Placed, valued: Valued) -> tuple[PostingLine, ...] | M
                 "account_unmapped",
                 f"role {line.role} of {entity.id} in {entry.currency} has no ERP account",
             )
+        tax = _tax_of(placed, line)
+        if isinstance(tax, Missing):
+            return tax
+        dimensions = {"product": line.product} if line.product else {}
+        lacks = _lacking(placed, rule.account, dimensions)
+        if lacks:
+            return Missing(
+                "dimension_missing",
+                f"role {line.role} on account {rule.account} of {entity.id} requires "
+                f"{', '.join(lacks)}; the line of {line.amount_minor} {entry.currency} has "
+                f"{', '.join(dimensions) or 'none'}",
+            )
         lines.append(
             PostingLine(
                 no=number,
@@ -204,8 +235,8 @@ def posting_lines(placed: Placed, valued: Valued) -> tuple[PostingLine, ...] | M
                 side=line.side,
                 amount_minor=line.amount_minor,
                 functional_minor=valued.functional[number - 1],
-                tax=line.tax,
-                dimensions={"product": line.product} if line.product else {},
+                tax=tax,
+                dimensions=dimensions,
                 customer=placed.party,
                 document_ref=placed.document,
                 service_from=line.service_from,
@@ -213,6 +244,30 @@ def posting_lines(placed: Placed, valued: Valued) -> tuple[PostingLine, ...] | M
             )
         )
     return tuple(lines)
+
+
+def _tax_of(placed: Placed, line: EntryLine) -> CommandTax | None | Missing:
+    """The line's tax with its jurisdiction, by the company's codes when it names any."""
+    tax, codes = line.tax, placed.company.tax_codes
+    if tax is None or not codes:
+        return tax
+    found = next((one for one in codes if one.code == tax.tax_code), None)
+    if found is None:
+        return Missing(
+            "tax_code_unknown",
+            f"tax code {tax.tax_code} of {line.amount_minor} is not in tax_codes.yaml",
+        )
+    return replace(tax, jurisdiction=found.jurisdiction)
+
+
+def _lacking(placed: Placed, account: str, dimensions: Mapping[str, str]) -> list[str]:
+    return [
+        name
+        for required in placed.company.required_dimensions
+        if (required.entity, required.account) == (placed.entity.id, account)
+        for name in required.dimensions
+        if name not in dimensions
+    ]
 
 
 def account_rules_used(placed: Placed, lines: Sequence[PostingLine], currency: str) -> list[str]:

@@ -18,10 +18,11 @@ from streamsync.core.records import (
     PeriodStatus,
     PostingConfirmation,
     ReferenceData,
+    SummaryMember,
     Tick,
 )
 from streamsync.engine.lane import Output, Poison, Shard, SourceRecord, Step
-from topology import advance, aggregate, close, enrich, next_fact, periods, reconcile
+from topology import advance, aggregate, close, enrich, next_fact, periods, reconcile, summarise
 from topology.sequence import Codec, decode, position_of
 from topology.turn import Turn
 
@@ -60,6 +61,11 @@ def _period(turn: Turn, status: PeriodStatus) -> None:
         advance.start_sweep(turn)
 
 
+def _contribution(turn: Turn, told: Contribution) -> None:
+    if close.receive_contribution(turn, told):
+        summarise.cut(turn, told.tenant, told.entity, told.tick_number, told.time_ms)
+
+
 VERBS: Mapping[type, Callable[[Turn, Any], None]] = {
     BillingEvent: _billing_event,
     Customer: _customer,
@@ -67,6 +73,7 @@ VERBS: Mapping[type, Callable[[Turn, Any], None]] = {
     Tick: advance.receive_tick,
     ReferenceData: advance.receive_rules,
     PeriodStatus: _period,
-    Contribution: close.receive_contribution,
+    Contribution: _contribution,
+    SummaryMember: summarise.receive_member,
     Continuation: advance.receive_continuation,
 }

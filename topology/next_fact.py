@@ -79,8 +79,9 @@ def _keep(
     issue, new = stored[0], stored[1:]
     zone = placed.entity.time_zone
     released = book_next(before, None, placed.policy_at, zone, today)
+    entries = (*books.entries, *(released.entries if released else ()))
     sent = post.send_differences(
-        turn, placed, row, books.entries, stored, released.entries if released else ()
+        turn, placed, row, books.entries, stored, post.known_of(turn, placed, entries)
     )
     if sent.held or sent.aside or books.standing is None:
         return False
@@ -91,7 +92,11 @@ def _keep(
     billing = _add({key: n for key, n in row.billing.items() if _RELEASED not in key}, figures)
     releases = [entry for entry in books.entries if entry.purpose == "revenue_released"]
     sums = account.sums_of(billing, replace(books, entries=tuple(releases)), books.standing.moved)
-    account.keep_document(turn, placed, row, billing, sums, books.next_release, books.standing)
+    owed = row.open_minor + account.receivable_moved(books.entries)
+    still_open = (owed, before.document.on.isoformat()) if owed else (0, "")
+    account.keep_document(
+        turn, placed, row, billing, sums, still_open, books.next_release, books.standing
+    )
     account.settle(turn, placed.account, placed.document, new, statuses, {})
     return True
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from streamsync.contracts import Contracts
@@ -61,6 +61,35 @@ def journal(
     `through`: releases dated up to this day are made; default the day of the latest event.
     `customers_from_events`: every account that the events name counts as a known customer.
     """
+    webhooks = [raw(company.tenant, source, body) for _, body in payloads]
+    known = list(customers)
+    if customers_from_events:
+        told = {customer.account for customer in known}
+        known += _customers_in([_peek(one) for one in webhooks], told)
+    return play(
+        company,
+        known,
+        webhooks,
+        rates=rates,
+        through=through,
+        places=[place for place, _ in payloads],
+    )
+
+
+def play(
+    company: Company,
+    customers: Iterable[Customer],
+    webhooks: Sequence[RawWebhook],
+    *,
+    rates: ReferenceData | None = None,
+    through: date | None = None,
+    places: Sequence[str] | None = None,
+) -> Journal:
+    """The journal of kept webhooks; `places` names where each of them came from.
+
+    Every entry stands by itself: a reader wants to see what becomes of each event.
+    """
+    company = replace(company, summaries=())
     contracts = Contracts.in_memory()
     driver = Driver(build(contracts, tenant=company.tenant, partitions=1, app_id="offline"))
     rules = reference_data(
@@ -69,16 +98,11 @@ def journal(
     driver.produce(topics.CONTROL, None, contracts.encode(rules))
     if rates is not None:
         driver.produce(topics.CONTROL, None, contracts.encode(rates))
-    webhooks = [_raw(company.tenant, source, body) for _, body in payloads]
-    events = [_peek(raw) for raw in webhooks]
-    known = list(customers)
-    if customers_from_events:
-        known += _customers_in(events, {customer.account for customer in known})
-    for customer in known:
+    for customer in customers:
         driver.produce(topics.CUSTOMERS, customer.account.encode(), contracts.encode(customer))
-    for raw in webhooks:
-        driver.produce(topics.BILLING_WEBHOOKS, None, contracts.encode(raw))
-    latest = max((event.occurred_at_ms for event in events), default=0)
+    for webhook in webhooks:
+        driver.produce(topics.BILLING_WEBHOOKS, None, contracts.encode(webhook))
+    latest = max((_peek(webhook).occurred_at_ms for webhook in webhooks), default=0)
     until = through or datetime.fromtimestamp(latest // 1000, UTC).date()
     # Noon of the next day in UTC: the day is over in every time zone that entities live in.
     end = datetime.combine(until + timedelta(days=1), datetime.min.time(), UTC)
@@ -89,12 +113,13 @@ def journal(
     commands = _settle(driver, contracts)
     return Journal(
         tuple(sorted(commands, key=lambda made: (made.posting_date, made.document))),
-        tuple(_unposted(driver, [place for place, _ in payloads])),
+        tuple(_unposted(driver, places or [str(at) for at in range(len(webhooks))])),
         _counts(driver),
     )
 
 
-def _raw(tenant: str, source: str, body: bytes) -> RawWebhook:
+def raw(tenant: str, source: str, body: bytes) -> RawWebhook:
+    """A payload file's event as the ingress would have kept it."""
     kind = kind_of(body, source)
     return RawWebhook(
         tenant=tenant,
@@ -110,6 +135,11 @@ def _raw(tenant: str, source: str, body: bytes) -> RawWebhook:
 def _peek(raw: RawWebhook) -> BillingEvent:
     nowhere = SourcePosition(topic=topics.BILLING_WEBHOOKS, partition=0, offset=0)
     return SOURCES[raw.source_kind].read_event(raw, nowhere)
+
+
+def customers_of(webhooks: Sequence[RawWebhook]) -> list[Customer]:
+    """Every customer that events name, as if the CRM knew them."""
+    return _customers_in([_peek(one) for one in webhooks], set())
 
 
 def _customers_in(events: Sequence[BillingEvent], known: set[str]) -> list[Customer]:

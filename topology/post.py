@@ -9,26 +9,21 @@ that an ERP refused for good is not sent again by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 import msgspec
 
 from streamsync.core import posting
 from streamsync.core.calendar import local_date, period_of
-from streamsync.core.company import Entity
-from streamsync.core.fx import Valued
 from streamsync.core.journal import Entry
 from streamsync.core.records import (
-    ForeignExchange,
-    MappingVersion,
-    PolicyVersion,
     PostingCommand,
     PostingLine,
 )
-from topology import close, periods, report, topics
-from topology.enrich import Missing, Placed, account_rules_used, posting_lines, value
+from topology import close, member, periods, report, topics
+from topology.enrich import Missing, Placed, posting_lines, value
 from topology.rows import (
     DUE,
     POSTING,
@@ -41,25 +36,20 @@ from topology.rows import (
     PostingRow,
     row_key,
 )
+from topology.target import (
+    Target,
+    day_of,
+    entity_for,
+    gone,
+    keys_of,
+    mapping_of,
+    policy_version,
+    target_of,
+)
 from topology.turn import Turn
 
 _HOUR_MS = 3_600_000
 SCHEMA_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What the ERP should hold for one key; no lines: nothing any more."""
-
-    fact_id: str
-    purpose: str
-    date: str
-    natural_period: str
-    currency: str
-    lines: tuple[PostingLine, ...]
-    content_hash: str
-    gateway_reference: str | None
-    fx: ForeignExchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,125 +63,60 @@ class Sent:
     next_revaluation: date | None
 
 
+def known_of(turn: Turn, placed: Placed, entries: Iterable[Entry]) -> dict[str, PostingRow]:
+    """What was sent of these entries so far, by idempotency key."""
+    prefix = row_key(placed.account, placed.document, "")
+    keys = dict.fromkeys(map(keys_of(placed), entries))
+    found = ((key, turn.shard.get(POSTING, prefix + key)) for key in keys)
+    return {key: row for key, row in found if row is not None}
+
+
+def known(turn: Turn, placed: Placed) -> dict[str, PostingRow]:
+    """What was sent of a document so far, by idempotency key."""
+    prefix = row_key(placed.account, placed.document, "")
+    return {key.rsplit("|", 1)[1]: row for key, row in turn.shard.scan(POSTING, prefix)}
+
+
 def send_differences(
     turn: Turn,
     placed: Placed,
     row: DocumentRow,
     entries: Sequence[Entry],
     stored: Sequence[FactRow],
-    only: Sequence[Entry] | None = None,
+    before: Mapping[str, PostingRow],
 ) -> Sent:
-    """Send what differs; answers what waits for something.
-
-    `only`: of what was sent before, look at these entries and those; None: at all of the document.
-    """
-    key_of = _remembered(placed)
-    prefix = row_key(placed.account, placed.document, "")
-    found: Iterable[tuple[str, PostingRow | None]]
-    if only is None:
-        found = ((key.rsplit("|", 1)[1], one) for key, one in turn.shard.scan(POSTING, prefix))
-    else:
-        keys = dict.fromkeys(map(key_of, (*entries, *only)))
-        found = ((key, turn.shard.get(POSTING, prefix + key)) for key in keys)
-    before = {key: known for key, known in found if known is not None}
-    made = value(turn, placed, entries, key_of, before)
+    """Send what differs from what was sent `before`; answers what waits for something."""
+    key_of_entry = keys_of(placed)
+    made = value(turn, placed, entries, key_of_entry, before)
     held = {fact_id: Missing(why.reason, why.detail) for fact_id, why in made.held.items()}
     aside = {
         f"revaluation:{period}": Missing(why.reason, why.detail)
         for period, why in made.not_revalued.items()
     }
-    valued = {key_of(one.entry): one for one in made.valued}
-    targets: dict[str, Target | None] = {key_of(entry): None for entry in entries}
-    for key, one in valued.items():
+    valued = {key_of_entry(one.entry): one for one in made.valued}
+    targets: dict[str, Target | None] = {key_of_entry(entry): None for entry in entries}
+    for name, one in valued.items():
         lines = posting_lines(placed, one)
         if isinstance(lines, Missing):
             held[one.entry.fact_id] = lines
-            targets[key] = None
+            targets[name] = None
         else:
-            targets[key] = _target(one, lines)
+            targets[name] = target_of(one, lines)
     facts = {fact.fact.fact_id: fact for fact in stored}
-    for key in sorted(targets.keys() | before.keys()):
-        target = targets[key] if key in targets else _gone(before[key])
+    for name in sorted(targets.keys() | before.keys()):
+        target = targets[name] if name in targets else gone(before[name])
         if target is None:
             continue
-        known = before.get(key) or PostingRow(target.fact_id, target.purpose)
-        stuck = _advance(turn, placed, row, key, known, target, facts[target.fact_id])
-        if stuck is not None and known.period_refused:
-            aside[f"posting:{target.purpose}:{target.natural_period}:{key[:8]}"] = stuck
+        sent = before.get(name) or PostingRow(target.fact_id, target.purpose)
+        if member.is_summarised(placed, sent, target.purpose):
+            member.advance(turn, placed, name, sent, target, facts[target.fact_id])
+            continue
+        stuck = _advance(turn, placed, row, name, sent, target, facts[target.fact_id])
+        if stuck is not None and sent.period_refused:
+            aside[f"posting:{target.purpose}:{target.natural_period}:{name[:8]}"] = stuck
         elif stuck is not None:
             held[target.fact_id] = stuck
     return Sent(held, aside, made.next_revaluation)
-
-
-def _remembered(placed: Placed) -> Callable[[Entry], str]:
-    """`_key_of`, which hashes each entry once."""
-    known: dict[tuple[str, str, str, str], str] = {}
-
-    def key_of(entry: Entry) -> str:
-        identity = entry.fact_id, entry.purpose, entry.part, entry.natural_period
-        key = known.get(identity)
-        if key is None:
-            key = known[identity] = _key_of(placed, entry)
-        return key
-
-    return key_of
-
-
-def _key_of(placed: Placed, entry: Entry) -> str:
-    """The key of an entry, the same for ever."""
-    return posting.idempotency_key(
-        tenant=placed.tenant,
-        source=placed.source,
-        fact_id=entry.fact_id,
-        purpose=entry.purpose,
-        part=entry.part,
-        natural_period=entry.natural_period,
-        entity=placed.entity.id,
-        ledger=placed.entity.ledger,
-    )
-
-
-def _target(valued: Valued, lines: tuple[PostingLine, ...]) -> Target:
-    entry = valued.entry
-    return Target(
-        entry.fact_id,
-        entry.purpose,
-        entry.date.isoformat(),
-        entry.natural_period,
-        entry.currency,
-        lines,
-        posting.content_hash(lines, entry.currency),
-        entry.gateway_reference,
-        valued.rate.record(),
-    )
-
-
-def _gone(row: PostingRow) -> Target | None:
-    """The books ask for nothing under this key any more."""
-    held, accepted = row.in_flight, row.accepted
-    if held is not None:
-        told = held.command
-        date, period, currency = told.document_date, told.original_period, told.txn_currency
-        fx = told.fx
-    elif accepted is not None:
-        date, period, currency = (
-            accepted.posting_date,
-            accepted.original_period,
-            accepted.currency,
-        )
-        fx = accepted.fx
-    elif row.refused_command is not None:
-        refused = row.refused_command
-        date, period, currency = (
-            refused.document_date,
-            refused.original_period,
-            refused.txn_currency,
-        )
-        fx = refused.fx
-    else:
-        return None
-    nothing = posting.NOTHING
-    return Target(row.fact_id, row.purpose, date, period, currency, (), nothing, None, fx)
 
 
 def _advance(
@@ -234,7 +159,12 @@ def _advance(
         return None
     flight = InFlight(command, target.content_hash, target.lines)
     after = msgspec.structs.replace(
-        row, revision=command.revision, in_flight=flight, refused_hash=None, blocked=False
+        row,
+        revision=command.revision,
+        in_flight=flight,
+        refused_hash=None,
+        blocked=False,
+        rules_version=placed.rules_at(day_of(placed, fact)).version,
     )
     turn.shard.put(POSTING, where, after)
     turn.shard.put(POSTING_DOCUMENT, row_key(placed.account, key), placed.document)
@@ -261,7 +191,7 @@ def _place(
     turn: Turn, placed: Placed, accepted: Accepted | None, target: Target
 ) -> periods.Place | None:
     """What was accepted is changed in its own period while that is open."""
-    entity = _entity_for(placed, accepted)
+    entity = entity_for(placed, accepted)
     natural = (target.natural_period, target.date)
     if accepted is not None:
         natural = (accepted.period, accepted.posting_date)
@@ -296,7 +226,7 @@ def _command(
     fact: FactRow,
     where_to: periods.Place,
 ) -> PostingCommand:
-    entity, accepted = _entity_for(placed, row.accepted), row.accepted
+    entity, accepted = entity_for(placed, row.accepted), row.accepted
     revision = row.revision + 1
     basis = where_to.basis
     action, lines = _action(accepted, target, where_to.period)
@@ -306,7 +236,7 @@ def _command(
         "close_sensitive" if target.purpose in placed.company.close_sensitive else "informational"
     )
     now = turn.clock.time_ms
-    policy = placed.policy_at(target.date)
+    policy = placed.policy_at(day_of(placed, fact))
     return PostingCommand(
         schema_version=SCHEMA_VERSION,
         command_id=posting.command_id(key, revision, action),
@@ -338,14 +268,8 @@ def _command(
         fx=target.fx,
         lines=lines,
         totals=posting.totals(lines),
-        mapping=MappingVersion(
-            ruleset=placed.company.ruleset,
-            version=placed.company.version,
-            rule_ids=tuple(account_rules_used(placed, lines, target.currency)),
-        ),
-        policy=PolicyVersion(
-            id=policy.id if policy else "none", version=policy.version if policy else "0"
-        ),
+        mapping=mapping_of(placed, lines, target.currency),
+        policy=policy_version(policy),
         sla_class=sla_class,
         deadline_at_ms=now + _deadline_ms(placed, sla_class),
         created_at_ms=now,
@@ -363,18 +287,6 @@ def _action(
     if period == accepted.period:
         return "correct", posting.inverse_and_new(accepted.lines, target.lines)
     return "adjust", posting.delta(accepted.lines, target.lines)
-
-
-def _entity_for(placed: Placed, accepted: Accepted | None) -> Entity:
-    """The entity as the ERP knows it: acceptance froze ledger and ERP of what is corrected."""
-    if accepted is None or not accepted.lines:
-        return placed.entity
-    return replace(
-        placed.entity,
-        id=accepted.entity,
-        ledger=accepted.ledger,
-        target_erp=accepted.target_erp,
-    )
 
 
 def _deadline_ms(placed: Placed, sla_class: str) -> int:

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from streamsync.core.company import Company
+from streamsync.core.company import Company, RestatementJob
 from streamsync.core.facts import CustomerProfile, Fact, SubscriptionState
 from streamsync.core.fx import Rate
 from streamsync.core.journal import Standing
@@ -27,6 +27,7 @@ from streamsync.core.records import (
     PostingLine,
     RoleTotal,
     SourcePosition,
+    SummaryMember,
     Totals,
 )
 from streamsync.engine.rows import RowType
@@ -79,6 +80,8 @@ class DocumentRow(msgspec.Struct, frozen=True, array_like=True):
     sums: dict[str, int] = {}
     standing: Standing | None = None
     standing_rules: int = 0
+    open_minor: int = 0
+    open_since: str = ""
 
 
 class FactRow(msgspec.Struct, frozen=True, array_like=True):
@@ -139,6 +142,8 @@ class PostingRow(msgspec.Struct, frozen=True, array_like=True):
     `refused_hash`: content a terminal rejection ended; it is not sent again by itself.
     `blocked`: the desired content changed while a revision was in flight. `period_refused`: it was
     refused because its period is closed; it is sent again as soon as that period is not its place.
+    `summarised`: it posts as a member of the book's summaries, which are told to the ERP instead.
+    `rules_version`: version of the rules whose policy made what was sent last.
     """
 
     fact_id: str
@@ -150,6 +155,8 @@ class PostingRow(msgspec.Struct, frozen=True, array_like=True):
     refused_command: PostingCommand | None = None
     blocked: bool = False
     period_refused: bool = False
+    rules_version: int = 0
+    summarised: bool = False
 
 
 class BillRow(msgspec.Struct, frozen=True, array_like=True):
@@ -187,6 +194,36 @@ class RateMonth(msgspec.Struct, frozen=True, array_like=True):
     days: dict[str, Rate]
 
 
+class RestatementRow(msgspec.Struct, frozen=True, array_like=True):
+    """A restatement job in this shard: the last document seen, how many were seen and rebooked."""
+
+    job: RestatementJob
+    cursor: str = ""
+    seen: int = 0
+    moved: int = 0
+    done: bool = False
+    changed_at_ms: int = 0
+
+
+class MemberRow(msgspec.Struct, frozen=True, array_like=True):
+    """The latest revision of a summary's member, and the summary that its change went into."""
+
+    member: SummaryMember
+    summary: str
+
+
+class SummaryRow(msgspec.Struct, frozen=True, array_like=True):
+    """The summary that is open for a purpose, currency and day or period.
+
+    `number`: of the open one; earlier ones are posted. `members`: changes since the last.
+    """
+
+    number: int
+    latest: SummaryMember
+    members: int = 0
+    rule_ids: tuple[str, ...] = ()
+
+
 class ClockRow(msgspec.Struct, frozen=True, array_like=True):
     """The shard's time is its highest tick; `cuts`: ticks whose due work is not all done.
 
@@ -217,6 +254,13 @@ COUNT: Final = RowType("count", 1, int)
 GAUGE: Final = RowType("gauge", 1, int)
 COMPANY: Final = RowType("company", 1, Company)
 STAGED_COMPANY: Final = RowType("staged", 1, Company)
+OPEN: Final = RowType("open", 1, int)
+MEMBER: Final = RowType("member", 1, MemberRow)
+MEMBERSHIP: Final = RowType("memberof", 1, int)
+SUMMARY: Final = RowType("summary", 1, SummaryRow)
+SUMMARY_LINE: Final = RowType("sumline", 1, PostingLine)
+RULES: Final = RowType("rules", 1, Company)
+RESTATEMENT: Final = RowType("restate", 1, RestatementRow)
 RATES: Final = RowType("rates", 1, RateMonth)
 PERIOD: Final = RowType("period", 1, PeriodStatus)
 TOTAL: Final = RowType("total", 1, ControlTotal)

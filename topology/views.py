@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from streamsync.core.reasons import SourceClass
+from streamsync.core.receivables import roll_forwards
 from streamsync.engine.rows import RowType
 from topology.close import book_account
 from topology.rows import (
@@ -27,6 +28,7 @@ from topology.rows import (
     FACT,
     GAUGE,
     POSTING,
+    RESTATEMENT,
     SOURCE,
     SUBSCRIPTION,
     WAIT,
@@ -187,9 +189,11 @@ def totals(shard: Readable, tenant: str, entity: str, period: str | None = None)
     if book is None:
         return None
     shown: Json = msgspec.to_builtins(book)
+    shown["roll_forwards"] = [msgspec.to_builtins(one) for one in roll_forwards(book.roles)]
     if period is not None:
         shown["lines"] = [line for line in shown["lines"] if line["period"] == period]
-        shown["roles"] = [role for role in shown["roles"] if role["period"] == period]
+        for name in ("roles", "roll_forwards"):
+            shown[name] = [role for role in shown[name] if role["period"] == period]
     return shown
 
 
@@ -206,6 +210,23 @@ def counts(shard: Readable) -> Json:
         "open_exceptions": {
             key.split("|", 1)[1]: count for key, count in shard.scan(GAUGE, "open|") if count
         },
+    }
+
+
+def restatements(shard: Readable) -> Json:
+    """Restatement jobs: what each asks for, and how far this shard is."""
+    return {
+        "restatements": [
+            {
+                "tenant": key.split("|", 1)[0],
+                "job": msgspec.to_builtins(row.job),
+                "documents_seen": row.seen,
+                "documents_rebooked": row.moved,
+                "done": row.done,
+                "changed_at_ms": row.changed_at_ms,
+            }
+            for key, row in shard.scan(RESTATEMENT)
+        ]
     }
 
 

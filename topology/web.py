@@ -37,6 +37,7 @@ def add_views(app: LaneApp) -> None:
     everywhere("/v1/exceptions", lane, views.exceptions, _merge_exceptions)
     everywhere("/v1/exceptions/{state}", lane, _exceptions_in, _merge_exceptions)
     everywhere("/v1/counts", lane, views.counts, _merge_counts)
+    everywhere("/v1/restatements", lane, views.restatements, _merge_restatements)
     app.lanes.metrics.registry.register(ClassCollector(app))
 
 
@@ -75,6 +76,27 @@ def _exceptions_in(shard: views.Readable, state: str) -> Any:
 def _merge_exceptions(answers: list[views.Json]) -> views.Json:
     found = [record for answer in answers for record in answer["exceptions"]]
     return {"exceptions": sorted(found, key=lambda one: (one["opened_at_ms"], one["exception_id"]))}
+
+
+def _merge_restatements(answers: list[views.Json]) -> views.Json:
+    """Each job once, with the sums over all partitions; done when all are."""
+    jobs: dict[tuple[str, str], views.Json] = {}
+    for told in (one for answer in answers for one in answer["restatements"]):
+        job = jobs.setdefault(
+            (told["tenant"], told["job"]["id"]),
+            {
+                "tenant": told["tenant"],
+                "job": told["job"],
+                "documents_seen": 0,
+                "documents_rebooked": 0,
+                "partitions_done": 0,
+                "partitions": len(answers),
+            },
+        )
+        job["documents_seen"] += told["documents_seen"]
+        job["documents_rebooked"] += told["documents_rebooked"]
+        job["partitions_done"] += told["done"]
+    return {"restatements": [jobs[name] for name in sorted(jobs)]}
 
 
 def _merge_counts(answers: list[views.Json]) -> views.Json:

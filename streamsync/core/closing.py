@@ -122,6 +122,7 @@ def add_roles(one: RoleTotal, other: RoleTotal) -> RoleTotal:
         period=one.period,
         currency=one.currency,
         role=one.role,
+        purpose=one.purpose,
         debit_minor=one.debit_minor + other.debit_minor,
         credit_minor=one.credit_minor + other.credit_minor,
         functional_debit_minor=one.functional_debit_minor + other.functional_debit_minor,

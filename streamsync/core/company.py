@@ -53,6 +53,32 @@ class AccountRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequiredDimensions:
+    """Every line on `account` of `entity` must carry these dimensions."""
+
+    entity: str
+    account: str
+    dimensions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaxCode:
+    """A tax code of a billing system, and the jurisdiction that it is owed to."""
+
+    code: str
+    jurisdiction: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryRule:
+    """Entries of `purpose` of `entity` post as one summary per `day` or `period`."""
+
+    entity: str
+    purpose: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CurrencyRules:
     """How an entity values documents in other currencies than its own.
 
@@ -166,10 +192,25 @@ class Deadline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RestatementJob:
+    """Rebook documents by a version of the rules: accounting dates in scope (ISO, both included),
+    one entity or all, and how many documents per tick and partition.
+    """
+
+    id: str
+    rules_version: int
+    date_from: str
+    date_to: str
+    budget: int
+    entity: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Company:
     """The compiled company folder. `customer_owner` is "crm" or "billing" (R16).
 
-    `soft_close_takes`: purposes of postings that a soft-closed period still takes.
+    `soft_close_takes`: purposes of postings that a soft-closed period still takes. `tax_codes`:
+    when there are any, a tax with another code waits.
     """
 
     tenant: str
@@ -188,3 +229,6 @@ class Company:
     tolerances_minor: Mapping[str, int] = field(default_factory=dict)
     owners: Mapping[str, str] = field(default_factory=dict)
     currency_rules: tuple[CurrencyRules, ...] = ()
+    required_dimensions: tuple[RequiredDimensions, ...] = ()
+    tax_codes: tuple[TaxCode, ...] = ()
+    summaries: tuple[SummaryRule, ...] = ()

@@ -188,8 +188,8 @@ def value_foreign(
         desk.value(entry)
     while month is not None and month < today:
         month = desk.close_month(issue, month, today)
-    if month is not None and rules.revaluation != "never" and desk.is_open():
-        desk.made.next_revaluation = month
+    if month is not None:
+        desk.close_month(issue, month, today)
     return desk.made
 
 
@@ -242,10 +242,10 @@ class _Desk:
         role = self.roles[line.role]
         before = role.balance
         role.balance += amount
-        if self.document_rate is None or line.role in self.rules.spot_roles:
-            value = convert(amount, own)
-        elif line.role in self.rules.parked_roles:
+        if line.role in self.rules.parked_roles:
             value = _parked(before, role.worth, amount, own)
+        elif self.document_rate is None or line.role in self.rules.spot_roles:
+            value = convert(amount, own)
         else:
             value = convert(role.balance, self.document_rate) - role.worth
             # A rounding difference that was put here earlier must not turn a line around.
@@ -262,7 +262,10 @@ class _Desk:
         over = sum(values)
         if not over:
             return
-        realised = self.document_rate is not None and own.rate_id != self.document_rate.rate_id
+        roles = {line.role for line in lines}
+        other_rate = self.document_rate is not None and own.rate_id != self.document_rate.rate_id
+        moved = not roles.isdisjoint(self.rules.parked_roles)
+        realised = not roles.isdisjoint(self.rules.spot_roles) and (other_rate or moved)
         at = None if realised else self._absorbs(lines, values, over)
         if at is None:
             lines.append(_line(self.rules.gain_loss_role, -over))
@@ -276,11 +279,17 @@ class _Desk:
         open_lines = [
             at
             for at, line in enumerate(lines)
-            if line.role not in (*self.rules.revalued_roles, *self.rules.spot_roles)
+            if line.role not in self._fixed
             and (self.document_rate is None or self.roles[line.role].balance)
             and abs(values[at]) > abs(over)
         ]
         return max(open_lines, key=lambda at: (abs(values[at]), -at), default=None)
+
+    @property
+    def _fixed(self) -> tuple[str, ...]:
+        """Roles that no rounding may be put on."""
+        rules = self.rules
+        return (*rules.revalued_roles, *rules.spot_roles, *rules.parked_roles)
 
     def _move_unvalued(self, entry: Entry) -> None:
         for line in entry.lines:
@@ -298,8 +307,16 @@ class _Desk:
         return any(self.roles[role].balance for role in self.rules.revalued_roles)
 
     def close_month(self, issue: Entry | None, month: date, today: date) -> date:
-        """Revalue what is open at a month end that is over; answers the next month end."""
-        if issue is not None and self.rules.revaluation != "never" and month < today:
+        """Revalue what is open at a month end that is over, or note the next one that will be.
+
+        What is known to happen later changes nothing of it. Answers the month end after it.
+        """
+        if issue is None or self.rules.revaluation == "never":
+            return month_end(month + _DAY)
+        if month >= today:
+            if self.made.next_revaluation is None and self.is_open():
+                self.made.next_revaluation = month
+        else:
             for name in self.rules.revalued_roles:
                 if self.roles[name].balance:
                     self._revalue(issue, name, month, today)

@@ -138,6 +138,7 @@ _WAITING: Final = {
         "a voided credit note's issue is not seen", Owner.BILLING, _ARRIVES, True
     ),
     "customer_not_found": _finance("the customer is unknown", _ARRIVES, True),
+    "dimension_missing": _finance("a line lacks a required dimension", _CORRECT, True),
     "entity_unmapped": _finance("no rule gives a legal entity", _APPLY, True),
     "currency_rules_missing": _finance("the entity books only its own currency", _APPLY, True),
     "fx_rate_not_found": _finance("no exchange rate is known", _ARRIVES, True),
@@ -160,6 +161,7 @@ _WAITING: Final = {
     "wallet_overdrawn": Reason(
         "a wallet held less than is taken from it", Owner.BILLING, _ARRIVES, True
     ),
+    "tax_code_unknown": _finance("a tax code is not among the company's", _APPLY, True),
 }
 # Understood, and nothing to book; or not handled.
 _NO_ENTRY: Final = {
@@ -203,6 +205,7 @@ _RECORD: Final = {
     "record_is_no_command": _it("a record on a command topic is no command", _WRITER),
     "record_malformed": _it("a value does not fit its schema", _WRITER),
     "record_unexpected": _it("a record does not belong on its topic", _WRITER),
+    "restatement_invalid": _finance("a restatement job is not allowed", "publish it corrected"),
     "rules_malformed": _it("rules cannot be read", "apply the company folder again"),
     "schema_unknown": _it("the schema of a value is unknown", _UPGRADE, True),
     "source_unknown": _it("no such billing source is installed", _UPGRADE, True),

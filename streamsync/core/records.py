@@ -311,15 +311,26 @@ class ControlTotal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleTotal:
-    """Movement of one account role of an entity, posting period and currency, over all commands."""
+    """Movement of an account role of an entity, posting period and currency, by purpose."""
 
     period: str
     currency: str
     role: str
+    purpose: str
     debit_minor: int
     credit_minor: int
     functional_debit_minor: int
     functional_credit_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgeingBucket:
+    """Open receivables of an entity by their age at a cut."""
+
+    currency: str
+    bucket: str
+    debit_minor: int
+    credit_minor: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,6 +347,33 @@ class Contribution:
     partitions: int
     totals: tuple[ControlTotal, ...] = ()
     roles: tuple[RoleTotal, ...] = ()
+    ageing: tuple[AgeingBucket, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryMember:
+    """An entry that posts in summary journals, absolute, by key and revision; internal record."""
+
+    tenant: str
+    entity: str
+    ledger: str
+    bucket: str
+    account: str
+    document: str
+    fact_id: str
+    purpose: str
+    idempotency_key: str
+    revision: int
+    natural_period: str
+    document_date: str
+    txn_currency: str
+    functional_currency: str
+    fx: ForeignExchange
+    lines: tuple[PostingLine, ...] = ()
+    mapping: MappingVersion
+    policy: PolicyVersion
+    correlation_id: str
+    source_event_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,5 +394,6 @@ class Totals:
     time_ms: int
     lines: tuple[ControlTotal, ...] = ()
     roles: tuple[RoleTotal, ...] = ()
+    ageing: tuple[AgeingBucket, ...] = ()
     billing_agrees: bool
     erp_agrees: bool

@@ -77,21 +77,18 @@ def deferred(evidence: Evidence) -> list[Json]:
     """Deferred revenue at the end of each month: credit minus debit up to then."""
     rows = []
     for entity, book in sorted(evidence.books.items()):
-        balances: dict[str, int] = {}
-        moved = [role for role in book["roles"] if role["role"] == "deferred_revenue"]
-        for role in sorted(moved, key=lambda one: (one["period"], one["currency"])):
-            currency = role["currency"]
-            balances[currency] = (
-                balances.get(currency, 0) + role["credit_minor"] - role["debit_minor"]
+        rows += [
+            {
+                "entity": entity,
+                "period": one["period"],
+                "currency": one["currency"],
+                "balance_minor": -one["closing_minor"],
+            }
+            for one in sorted(
+                book["roll_forwards"], key=lambda one: (one["period"], one["currency"])
             )
-            rows.append(
-                {
-                    "entity": entity,
-                    "period": role["period"],
-                    "currency": currency,
-                    "balance_minor": balances[currency],
-                }
-            )
+            if one["role"] == "deferred_revenue"
+        ]
     return rows
 
 

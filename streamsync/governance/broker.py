@@ -10,8 +10,8 @@ first wins, and the other is told.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -27,10 +27,11 @@ from confluent_kafka.cimpl import NewTopic
 
 from streamsync.brokers import Brokers
 from streamsync.contracts import ContractError, Contracts
-from streamsync.core.records import Customer, ReferenceData, Tick
+from streamsync.core.records import Customer, RawWebhook, ReferenceData, Tick
 from streamsync.engine.lane import TopicSpec
 from streamsync.governance.payload import KIND
 from streamsync.governance.rates import RATES_KIND
+from streamsync.governance.restatement import RESTATEMENT_KIND
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,11 +46,15 @@ class PublishedByAnother(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ControlState:
-    """Rules and rates published for a tenant, and the last tick's number (-1 before the first)."""
+    """What is published for a tenant: rules and rates of the highest version, every version of the
+    rules, restatement jobs by id; and the last tick's number (-1 before the first).
+    """
 
     latest: ReferenceData | None
     last_tick: int
     rates: ReferenceData | None = None
+    versions: frozenset[int] = frozenset()
+    jobs: Mapping[str, ReferenceData] = field(default_factory=dict)
 
 
 class Broker:
@@ -98,17 +103,38 @@ class Broker:
     def control_state(self, tenant: str) -> ControlState:
         """The tenant's rules and the last tick; of one version, the first item counts."""
         latest: dict[str, ReferenceData] = {}
+        jobs: dict[str, ReferenceData] = {}
+        versions: set[int] = set()
         last_tick = -1
         for record in self._records(self._control.name):
             if isinstance(record, Tick):
                 last_tick = max(last_tick, record.number)
-            elif (
-                isinstance(record, ReferenceData)
-                and record.tenant == tenant
-                and (record.kind not in latest or record.version > latest[record.kind].version)
-            ):
-                latest[record.kind] = record
-        return ControlState(latest.get(KIND), last_tick, latest.get(RATES_KIND))
+            elif isinstance(record, ReferenceData) and record.tenant == tenant:
+                known = latest.get(record.kind)
+                if known is None or record.version > known.version:
+                    latest[record.kind] = record
+                if record.kind == RESTATEMENT_KIND:
+                    jobs.setdefault(record.id, record)
+                elif record.kind == KIND:
+                    versions.add(record.version)
+        return ControlState(
+            latest.get(KIND), last_tick, latest.get(RATES_KIND), frozenset(versions), jobs
+        )
+
+    def billing(self, webhooks: str, tenant: str) -> tuple[list[RawWebhook], list[Customer]]:
+        """Every webhook of a tenant that is kept, and the latest record of each customer."""
+        bodies = [
+            record
+            for record in self._records(webhooks)
+            if isinstance(record, RawWebhook) and record.tenant == tenant
+        ]
+        known: dict[str, Customer] = {}
+        for record in self._records(self._customers.name):
+            if isinstance(record, Customer) and record.tenant == tenant:
+                before = known.get(record.account)
+                if before is None or record.version > before.version:
+                    known[record.account] = record
+        return bodies, list(known.values())
 
     def customers(self, accounts: Collection[str]) -> dict[str, Customer]:
         """The highest published version of these accounts' records."""
@@ -168,7 +194,10 @@ class Broker:
 
     def _confirm_first(self, item: ReferenceData) -> None:
         state = self.control_state(item.tenant)
-        latest = state.latest if item.kind == KIND else state.rates
+        if item.kind == RESTATEMENT_KIND:
+            latest = state.jobs.get(item.id)
+        else:
+            latest = state.latest if item.kind == KIND else state.rates
         if latest is None or latest.version > item.version:
             return
         if latest.content_hash != item.content_hash:

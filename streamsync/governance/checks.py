@@ -82,6 +82,9 @@ def check_folder(folder: Folder) -> None:
         _entity_rules_fit,
         _thresholds_fit,
         _customers_fit,
+        _dimensions_fit,
+        _tax_codes_fit,
+        _summaries_fit,
         check_currency,
         check_rates,
         check_profiles,
@@ -276,6 +279,51 @@ def _thresholds_fit(folder: Folder) -> None:
             text = f'"{name}" is no purpose of a posting.{nearest(name, PURPOSES)}'
             known = f"Known: {listed(PURPOSES)}."
             file.report(at, "unknown_purpose", f"{text} {known}", key=is_key)
+
+
+def _dimensions_fit(folder: Folder) -> None:
+    """Requirements are for accounts of the chart, each account once."""
+    file = folder.files.get("dimensions")
+    if file is None:
+        return
+    chart = folder.chart.chart if folder.chart is not None else {}
+    for placed in folder.dimensions.items:
+        item, at = placed.item, placed.at
+        _entity(folder, file, (*at, "entity"), item.entity)
+        accounts = chart.get(item.entity)
+        if accounts is not None and item.account not in accounts:
+            text = f'Account "{item.account}" is not in the chart of "{item.entity}".'
+            near = nearest(item.account, accounts)
+            file.report((*at, "account"), "account_not_in_chart", text + near)
+    places = (
+        (f"{placed.item.account} of {placed.item.entity}", placed.at)
+        for placed in folder.dimensions.items
+    )
+    _unique(file, "account", places)
+
+
+def _tax_codes_fit(folder: Folder) -> None:
+    file = folder.files.get("tax_codes")
+    if file is not None:
+        _unique(file, "code", ((placed.item.code, placed.at) for placed in folder.tax_codes.items))
+
+
+def _summaries_fit(folder: Folder) -> None:
+    file = folder.files.get("summaries")
+    if file is None:
+        return
+    for placed in folder.summaries.items:
+        item, at = placed.item, placed.at
+        _entity(folder, file, (*at, "entity"), item.entity)
+        if item.purpose not in PURPOSES:
+            text = f'"{item.purpose}" is no purpose of a posting.{nearest(item.purpose, PURPOSES)}'
+            known = f"Known: {listed(PURPOSES)}."
+            file.report((*at, "purpose"), "unknown_purpose", f"{text} {known}")
+    places = (
+        (f"{placed.item.purpose} of {placed.item.entity}", placed.at)
+        for placed in folder.summaries.items
+    )
+    _unique(file, "purpose", places)
 
 
 def _customers_fit(folder: Folder) -> None:

@@ -89,7 +89,7 @@ def apply(
     folder = _loaded(directory, publisher, approved_by, as_json)
     company = folder.company
     try:
-        broker = _broker(bootstrap_servers, schema_registry_url)
+        broker = connect(bootstrap_servers, schema_registry_url)
         broker.create_topics()
         state = broker.control_state(company.tenant)
         plan = _plan(broker, state, folder)
@@ -171,7 +171,8 @@ def _approval(publisher: str, approver: str | None) -> None:
         )
 
 
-def _broker(bootstrap_servers: str | None, schema_registry_url: str | None) -> Broker:
+def connect(bootstrap_servers: str | None, schema_registry_url: str | None) -> Broker:
+    """The control and customers topics of the broker that settings or options name."""
     from streamsync.config import Settings  # noqa: PLC0415
     from streamsync.contracts import Contracts, SchemaRegistry  # noqa: PLC0415
     from streamsync.governance.broker import Broker  # noqa: PLC0415

@@ -66,10 +66,11 @@ def _plain(path: str, value: object) -> Iterator[tuple[str, str]]:
 
 
 def _item_name(item: Mapping[str, object]) -> str:
-    for key in ("rule_id", "sla_class", "id"):
+    for key in ("rule_id", "sla_class", "id", "code"):
         if key in item:
             return str(item[key])
-    return f"{item.get('entity')}@{item.get('effective_from')}"
+    told = (item.get(key) for key in ("effective_from", "account", "purpose"))
+    return f"{item.get('entity')}@{next(filter(None, told), 'all')}"
 
 
 def _template_text(line: TemplateLine) -> str:

@@ -20,18 +20,29 @@ from streamsync.governance.shapes import (
     CompanyFile,
     CurrencyItem,
     CustomerItem,
+    DimensionItem,
     EntityItem,
     EntityRuleItem,
     PolicyItem,
     PriceItem,
     ProfileFile,
     RatesFile,
+    SummaryItem,
+    TaxCodeItem,
     ThresholdsFile,
 )
 from streamsync.governance.yaml_source import YamlFile, read_yaml
 
 REQUIRED = ("company", "entities", "chart", "accounts", "entity_rules", "policies", "thresholds")
-OPTIONAL = ("customers", "currency", "rates", "prices")
+OPTIONAL = (
+    "customers",
+    "currency",
+    "rates",
+    "prices",
+    "dimensions",
+    "tax_codes",
+    "summaries",
+)
 
 
 @dataclass(slots=True)
@@ -51,6 +62,9 @@ class Folder:
     currency: Section[CurrencyItem]
     rates: RatesFile | None
     prices: Section[PriceItem]
+    dimensions: Section[DimensionItem]
+    tax_codes: Section[TaxCodeItem]
+    summaries: Section[SummaryItem]
     profiles: dict[str, Profile]
     profile_names: tuple[str, ...]
 
@@ -76,7 +90,7 @@ def read_folder(directory: Path, instead: str | None = None) -> Folder:
     policies = each(files["policies"], "policies", PolicyItem)
     places = _profile_places(directory)
     used = {placed.item.profile for placed in policies.items} | ({instead} if instead else set())
-    customers, currency, rates, prices = (files.get(name) for name in OPTIONAL)
+    customers, currency, rates, prices, dimensions, tax_codes, summaries = map(files.get, OPTIONAL)
     return Folder(
         files=files,
         others=_unexpected_files(directory),
@@ -91,6 +105,11 @@ def read_folder(directory: Path, instead: str | None = None) -> Folder:
         currency=each(currency, "currency", CurrencyItem) if currency else Section((), True),
         rates=whole(rates, RatesFile) if rates else None,
         prices=each(prices, "prices", PriceItem) if prices else Section((), True),
+        dimensions=(
+            each(dimensions, "dimensions", DimensionItem) if dimensions else Section((), True)
+        ),
+        tax_codes=each(tax_codes, "tax_codes", TaxCodeItem) if tax_codes else Section((), True),
+        summaries=each(summaries, "summaries", SummaryItem) if summaries else Section((), True),
         profiles=_read_profiles(used, places),
         profile_names=tuple(sorted(places)),
     )

@@ -16,6 +16,9 @@ from streamsync.core.company import (
     Deadline,
     Entity,
     EntityRule,
+    RequiredDimensions,
+    SummaryRule,
+    TaxCode,
     UsagePrice,
     UsageTier,
 )
@@ -37,6 +40,9 @@ from streamsync.governance.shapes import (
     PriceItem,
     ThresholdsFile,
 )
+
+# A month end releases thousands of small amounts; what an ERP needs of them is the sum.
+_BY_DEFAULT = "revenue_released"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +170,34 @@ def _compiled(sound: _Sound) -> Company:
         soft_close_takes=tuple(sound.thresholds.soft_close_takes),
         tolerances_minor=dict(sound.thresholds.tolerances_minor),
         owners=dict(head.owners),
+        required_dimensions=tuple(
+            RequiredDimensions(
+                entity=placed.item.entity,
+                account=placed.item.account,
+                dimensions=tuple(placed.item.requires),
+            )
+            for placed in folder.dimensions.items
+        ),
+        tax_codes=tuple(
+            TaxCode(code=placed.item.code, jurisdiction=placed.item.jurisdiction)
+            for placed in folder.tax_codes.items
+        ),
+        summaries=_summaries(folder),
         currency_rules=tuple(_currency_rules(placed.item) for placed in folder.currency.items),
+    )
+
+
+def _summaries(folder: Folder) -> tuple[SummaryRule, ...]:
+    """What posts in summaries: as told, and where nothing is told, releases by day."""
+    by = {(placed.item.id, _BY_DEFAULT): "day" for placed in folder.entities.items}
+    told = {
+        (placed.item.entity, placed.item.purpose): placed.item.by
+        for placed in folder.summaries.items
+    }
+    return tuple(
+        SummaryRule(entity=entity, purpose=purpose, by=each)
+        for (entity, purpose), each in sorted({**by, **told}.items())
+        if each != "document"
     )
 
 

@@ -44,7 +44,7 @@ def reference_data(
     """The company as an item of the control topic. Nobody approves their own change."""
     if not published_by.strip():
         raise ValueError("published_by is empty: name who publishes.")
-    if approved_by is not None and _same_person(published_by, approved_by):
+    if approved_by is not None and same_person(published_by, approved_by):
         raise ValueError(
             f'approved_by and published_by are both "{published_by}": '
             "another person than the publisher must approve."
@@ -64,5 +64,6 @@ def reference_data(
     )
 
 
-def _same_person(one: str, other: str) -> bool:
+def same_person(one: str, other: str) -> bool:
+    """Whether two names are one person's."""
     return one.strip().casefold() == other.strip().casefold()

@@ -175,6 +175,29 @@ class CurrencyItem(Shape):
     unrealised_role: Text
 
 
+class DimensionItem(Shape):
+    """An item of dimensions.yaml."""
+
+    entity: Text
+    account: Text
+    requires: list[Literal["product"]] = Field(min_length=1)
+
+
+class TaxCodeItem(Shape):
+    """An item of tax_codes.yaml."""
+
+    code: Text
+    jurisdiction: Text
+
+
+class SummaryItem(Shape):
+    """An item of summaries.yaml."""
+
+    entity: Text
+    purpose: Text
+    by: Literal["document", "day", "period"]
+
+
 class RateItem(Shape):
     """An item of rates.yaml."""
 

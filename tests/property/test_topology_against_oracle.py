@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 
+from streamsync.core.receivables import roll_forwards
 from streamsync.core.records import Customer
+from streamsync.governance import load_company
 from streamsync.simulator import customers, simulate
-from tests.ledger_driver import Books
+from tests.ledger_driver import ACME, Books
 from tests.oracle import naive
 from topology import topics
 
 TODAY = date(2026, 3, 4)
-END, LATER = "2026-03-04T12:00:00", "2026-03-06T12:00:00"
+END, LATER, LAST = "2026-03-04T12:00:00", "2026-03-06T12:00:00", "2026-03-06T13:00:00"
 CLASSES = ("posted", "no_entry", "ignored", "waiting", "unknown", "rejected", "duplicate")
 
 
@@ -35,7 +37,7 @@ def feed(books: Books, bodies: Sequence[bytes], known: Sequence[Customer]) -> No
 
 def close(books: Books) -> None:
     books.run()
-    for time in (END, LATER):
+    for time in (END, LATER, LAST):
         books.tick(time)
         books.run()
 
@@ -64,10 +66,11 @@ def classes(books: Books) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("seed", range(1, 6))
-def test_sixty_days_in_order_equal_the_recomputation(seed: int) -> None:
+@pytest.mark.parametrize("summarised", [False, True])
+def test_sixty_days_in_order_equal_the_recomputation(seed: int, summarised: bool) -> None:
     bodies = [event.body for event in simulate(seed)]
     known = customers(seed)
-    books = Books()
+    books = Books(company=load_company(ACME) if summarised else None)
     feed(books, bodies, known)
     close(books)
     expected = recompute(bodies, known)
@@ -126,3 +129,20 @@ def test_one_changed_amount_is_noticed() -> None:
     changed = [*bodies[:place], json.dumps(payload).encode(), *bodies[place + 1 :]]
     assert totals(books) == recompute(bodies, known)["totals"]
     assert totals(books) != recompute(changed, known)["totals"]
+
+
+@pytest.mark.parametrize("seed", [1, 4])
+def test_ages_add_up_to_the_receivable_and_roll_forwards_to_balances(seed: int) -> None:
+    bodies = [event.body for event in simulate(seed, accounts=45)]
+    books = Books(company=load_company(ACME))
+    feed(books, bodies, customers(seed, accounts=45))
+    close(books)
+    balances_now = books.balances()
+    for entity in ("acme-jp", "acme-us"):
+        told = books.totals(entity)
+        aged = sum(one.debit_minor - one.credit_minor for one in told.ageing)
+        assert aged == balances_now.get((entity, "receivable"), 0)
+        last = {one.role: one.closing_minor for one in roll_forwards(told.roles)}
+        assert {role: amount for role, amount in last.items() if amount} == {
+            role: amount for (where, role), amount in balances_now.items() if where == entity
+        }

@@ -11,6 +11,7 @@ from streamsync.core.books import Entry
 from streamsync.core.company import CurrencyRules
 from streamsync.core.facts import Fact, InvoiceLine
 from streamsync.core.fx import NoRate, Rate, Valuation, convert, is_rate, value_foreign
+from streamsync.core.template import EntryLine
 from tests.unit import core_facts as made
 
 RULES = CurrencyRules(
@@ -228,3 +229,38 @@ def test_without_the_rate_of_a_payment_only_the_payment_waits() -> None:
 def test_a_payment_whose_invoice_is_unknown_is_worth_its_own_day() -> None:
     got = value([paid_eur("2026-02-01", 3000)], {"2026-02-01": "1.1"})
     assert shown(got, "payment_applied") == "Dr clearing 3300, Cr receivable 3300"
+
+
+def test_a_dispute_is_taken_back_at_the_rate_it_was_parked_at() -> None:
+    rules = replace(RULES, parked_roles=("disputes",))
+    table = Table("USD", {"2026-02-01": "1.15", "2026-03-01": "1.10"}, {})
+    withdrawn = entry("2026-02-01", ("debit", "disputes", 3000), ("credit", "clearing", 3000))
+    won = entry("2026-03-01", ("debit", "clearing", 3000), ("credit", "disputes", 3000))
+    lost = entry("2026-03-01", ("debit", "losses", 3000), ("credit", "disputes", 3000))
+    got = value_foreign([withdrawn, won], rules, table, date(2026, 12, 31))
+    assert shown(got, "x2026-02-01") == "Dr disputes 3450, Cr clearing 3450"
+    assert shown(got, "x2026-03-01") == "Dr clearing 3300, Cr disputes 3450, Dr fx 150"
+    got = value_foreign([withdrawn, lost], rules, table, date(2026, 12, 31))
+    assert shown(got, "x2026-03-01") == "Dr losses 3450, Cr disputes 3450"
+
+
+def entry(day: str, *lines: tuple[str, str, int]) -> Entry:
+    made_lines = tuple(EntryLine(role, side, amount) for side, role, amount in lines)
+    on = date.fromisoformat(day)
+    return Entry(f"f{day}", f"x{day}", "", day[:7], on, "EUR", made_lines)
+
+
+def test_a_balance_is_revalued_also_when_its_end_is_already_known() -> None:
+    rules = replace(RULES, revaluation="next_period")
+    facts = [in_eur(), replace(made.voided("2026-04-06"), currency="EUR")]
+    closing = {"2026-01-31": "1.3", "2026-02-28": "1.25", "2026-03-31": "1.25"}
+
+    def told(today: date) -> Valuation:
+        return value(facts, {"2026-01-15": "1.2"}, rules=rules, closing=closing, today=today)
+
+    assert told(date(2026, 1, 20)).next_revaluation == date(2026, 1, 31)
+    assert told(date(2026, 2, 10)).next_revaluation == date(2026, 2, 28)
+    last = told(date(2026, 4, 1))
+    assert last.next_revaluation is None
+    revalued = [one for one in last.valued if one.entry.purpose == "fx_revalued"]
+    assert [one.entry.natural_period for one in revalued] == ["2026-01", "2026-02", "2026-03"]

@@ -61,6 +61,8 @@ def test_entity_rules_keep_their_order(acme: Company) -> None:
         ("acme-jp", None, None, "acme-jp"),
         (None, "JP", None, "acme-jp"),
         (None, "US", None, "acme-us"),
+        (None, "DE", None, "acme-de"),
+        (None, "KW", None, "acme-kw"),
         (None, None, "JPY", "acme-jp"),
         (None, None, "USD", "acme-us"),
     ]
@@ -192,12 +194,13 @@ def test_same_company_has_no_difference(acme: Company) -> None:
 
 
 def test_difference_names_each_value(acme: Company) -> None:
-    us, jp = acme.entities
+    us, *others = acme.entities
+    rest = "country-jp, country-us, country-de, country-kw, currency-jpy, currency-usd"
     moved = (acme.entity_rules[1], acme.entity_rules[0], *acme.entity_rules[2:])
     new = replace(
         acme,
         version=2,
-        entities=(replace(us, time_zone="America/Chicago"), jp),
+        entities=(replace(us, time_zone="America/Chicago"), *others),
         entity_rules=moved,
         account_rules=acme.account_rules[1:],
     )
@@ -207,8 +210,8 @@ def test_difference_names_each_value(acme: Company) -> None:
         "version": ("1", "2"),
         "entities.acme-us.time_zone": ("America/New_York", "America/Chicago"),
         "entity_rules.order": (
-            "crm-says-us, crm-says-jp, country-jp, country-us, currency-jpy, currency-usd",
-            "crm-says-jp, crm-says-us, country-jp, country-us, currency-jpy, currency-usd",
+            f"crm-says-us, crm-says-jp, {rest}",
+            f"crm-says-jp, crm-says-us, {rest}",
         ),
         "account_rules.us-revenue-business.rule_id": ("us-revenue-business", None),
         "account_rules.us-revenue-business.role": ("revenue", None),
@@ -226,7 +229,7 @@ def test_changed_template_is_shown_as_a_whole(acme: Company) -> None:
     policy = replace(first.policy, journals=journals)
     [change] = diff(acme, replace(acme, policies=(replace(first, policy=policy), *others)))
     assert change == Change(
-        "policies.acme-jp@2012-01-01.policy.journals.invoice_uncollectible",
+        "policies.acme-de@2012-01-01.policy.journals.invoice_uncollectible",
         "debit deferred_revenue unreleased; debit bad_debt released; debit bad_debt tax; "
         "credit receivable gross",
         "debit deferred_revenue unreleased; debit bad_debt released; debit tax_payable tax; "

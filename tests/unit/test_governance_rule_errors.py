@@ -30,6 +30,7 @@ JOURNALS = ", ".join(sorted(JOURNAL_AMOUNTS))
 # What currency rules post to is known beside the roles of profiles.
 USED_ROLES = (*STRIPE["roles"], "payment_disputes")
 POSTED_ROLES = ", ".join(sorted((*USED_ROLES, "fx_gain_loss", "fx_unrealised")))
+ENTITIES = "acme-de, acme-jp, acme-kw, acme-us"
 US_POLICY = "acme-us, profile: stripe, from: 2012-01-01}"
 NEXT_US_POLICY = "\n  - {entity: acme-us, profile: stripe, from: 2021-01-01}"
 
@@ -81,7 +82,7 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         "country: JP, entity: acme-jpp",
         [
             'entity_rules.yaml:10:43: unknown_entity: There is no entity "acme-jpp" in '
-            'entities.yaml. Did you mean "acme-jp"? Known: acme-jp, acme-us.'
+            f'entities.yaml. Did you mean "acme-jp"? Known: {ENTITIES}.'
         ],
     ),
     "unknown entity in a policy": (
@@ -90,7 +91,7 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         f"{US_POLICY}\n  - {{entity: acme-uk, profile: stripe, from: 2012-01-01}}",
         [
             'policies.yaml:7:14: unknown_entity: There is no entity "acme-uk" in entities.yaml. '
-            'Did you mean "acme-us"? Known: acme-jp, acme-us.'
+            f'Did you mean "acme-us"? Known: {ENTITIES}.'
         ],
     ),
     "unknown currency": (
@@ -107,7 +108,7 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         "currency: JPY",
         "currency: YEN",
         [
-            'entity_rules.yaml:13:34: unknown_currency: There is no currency "YEN". Use a code of '
+            'entity_rules.yaml:15:34: unknown_currency: There is no currency "YEN". Use a code of '
             "ISO 4217 in capitals."
         ],
     ),
@@ -209,8 +210,8 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         "  - {id: rest, entity: acme-us}\n",
         [
             f'entity_rules.yaml:{line}:5: unreachable_rule: Rule "{rule}" can never decide: rule '
-            '"rest" on line 12 before it matches everything. Move it up, or remove it.'
-            for line, rule in ((13, "currency-jpy"), (14, "currency-usd"))
+            '"rest" on line 14 before it matches everything. Move it up, or remove it.'
+            for line, rule in ((15, "currency-jpy"), (16, "currency-usd"))
         ],
     ),
     "rule after a wider one": (
@@ -252,7 +253,7 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
             'chart.yaml:3:1: missing_key: Entity "acme-jp" has no accounts: add "acme-jp:" here.',
             "chart.yaml:@chart.yaml|acme-jpn@: "
             'unknown_entity: There is no entity "acme-jpn" in entities.yaml. Did '
-            'you mean "acme-jp"? Known: acme-jp, acme-us.',
+            f'you mean "acme-jp"? Known: {ENTITIES}.',
         ],
     ),
     "unknown source": (
@@ -390,16 +391,16 @@ def test_all_errors_of_all_files_are_reported_at_once(acme: Path) -> None:
     [
         (
             "currency.yaml",
-            "[clearing,",
-            "[cleering,",
-            'currency.yaml:11:18: unknown_role: No accounting profile has a role "cleering". Did '
+            "- clearing",
+            "- cleering",
+            'currency.yaml:12:9: unknown_role: No accounting profile has a role "cleering". Did '
             f'you mean "clearing"? Known: {", ".join(sorted(USED_ROLES))}.',
         ),
         (
             "currency.yaml",
             "entity: acme-jp",
             "entity: acme-us",
-            'currency.yaml:19:13: duplicate_id: "acme-us" already has rules on line 5: keep one of '
+            'currency.yaml:28:13: duplicate_id: "acme-us" already has rules on line 5: keep one of '
             "the two.",
         ),
         (
@@ -414,14 +415,14 @@ def test_all_errors_of_all_files_are_reported_at_once(acme: Path) -> None:
             "rates.yaml",
             'rate: "1.1750"',
             'rate: "-1"',
-            'rates.yaml:8:5: wrong_value: "-1" is no rate: write a decimal number above 0, such as '
+            'rates.yaml:9:5: wrong_value: "-1" is no rate: write a decimal number above 0, such as '
             '"1.0825".',
         ),
         (
             "rates.yaml",
             "to: USD",
             "to: EUR",
-            "rates.yaml:8:5: wrong_value: EUR to itself needs no rate: remove it.",
+            "rates.yaml:9:5: wrong_value: EUR to itself needs no rate: remove it.",
         ),
     ],
 )
