@@ -39,7 +39,7 @@ from topology.offline import accepts
 ACCOUNT = "acme/stripe/cus_1"
 DAY_MS = 86_400_000
 PROFILES = ("stripe", "payment_triggered", "lago", "chargebee", "netsuite_style")
-COMPANIES = {name: load_company(ACME, name) for name in PROFILES}
+COMPANIES = {name: replace(load_company(ACME, name), summaries=()) for name in PROFILES}
 COMPANY = COMPANIES["stripe"]
 START = ms("2026-01-10T12:00")
 
