@@ -43,7 +43,7 @@ def issue(fact: Fact, invoice: Invoice, on: date, zone: str, method: Method) -> 
     deferred = [
         service for service in services if service is not None and not _at_once(service, on, method)
     ]
-    longest = max((service.days for service in deferred), default=0)
+    longest = max((one.days for one in deferred), default=0) if method.by_longest_line else 0
     lines = tuple(
         _issue_line(line, net, service, on, method, longest)
         for line, net, service in zip(told, allocated_nets(told), services, strict=True)

@@ -41,6 +41,7 @@ from streamsync.core.document import (
 from streamsync.core.facts import Fact
 from streamsync.core.money import is_currency
 from streamsync.core.position import Billed
+from streamsync.core.schedule import Row
 from streamsync.core.standing import Standing, standing_of
 from streamsync.core.template import EntryLine
 
@@ -126,12 +127,13 @@ def book_document(
     desk = Desk(policy_at, zone, ordered, amounts, notes, prices=prices)
     desk.by_payment = by_payment.waits_for_payment(desk)
     bills: list[Billed] = []
+    contracted = _names_contracts(ordered)
     # The issue comes first whatever its time: all other facts take from what it set.
     for fact in sorted(ordered, key=lambda one: one.kind not in _BEGINNINGS):
-        before = contract_nets(desk.document)
+        before = contract_nets(desk.document) if contracted else {}
         _book_or_stop(desk, fact)
         # A loss takes nothing back of what was billed: the contract was performed.
-        if fact.kind not in ("invoice_uncollectible", "written_off"):
+        if contracted and fact.kind not in ("invoice_uncollectible", "written_off"):
             bills += _bills(fact, before, contract_nets(desk.document))
     standing = standing_of(desk) if len(ordered) >= LONG_FACTS else None
     return _books(desk, today, standing, billed, bills)
@@ -203,22 +205,36 @@ def _bills(
             )
 
 
+def _names_contracts(facts: Sequence[Fact]) -> bool:
+    """Whether any line bills a contract; few do, and the others need no look at them."""
+    return any(
+        line.contract is not None
+        for fact in facts
+        if fact.kind == "invoice_issued" and fact.invoice is not None
+        for line in fact.invoice.lines
+    )
+
+
 def _measures(desk: Desk, today: date) -> dict[str, int]:
     """Bookings, and what of them is still to be earned (remaining performance obligations)."""
-    lines = [
-        line
-        for line in (desk.document.lines if desk.document is not None else ())
-        if line.line.contract is None
-    ]
-    segments = desk.segments.values()
-    rows = [row for line in lines for row in line.rows]
-    rows += [row for segment in segments for row in segment.rows]
-    found = {
-        "bookings": sum(line.net_left for line in lines)
-        + sum(segment.price_minor for segment in segments),
-        "remaining_performance": sum(row.amount_minor for row in rows if row.date >= today),
-    }
-    return {name: amount for name, amount in found.items() if amount}
+    bookings, remaining = 0, 0
+    rows: list[Row] = []
+    for line in desk.document.lines if desk.document is not None else ():
+        if line.line.contract is None:
+            bookings += line.net_left
+            rows += line.rows
+    for segment in desk.segments.values():
+        bookings += segment.price_minor
+        rows += segment.rows
+    for row in rows:
+        if row.date >= today:
+            remaining += row.amount_minor
+    found: dict[str, int] = {}
+    if bookings:
+        found["bookings"] = bookings
+    if remaining:
+        found["remaining_performance"] = remaining
+    return found
 
 
 def _check_currency(desk: Desk, fact: Fact) -> None:

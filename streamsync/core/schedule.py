@@ -110,15 +110,25 @@ class Method:
         return self.start in _BY_DOCUMENT
 
     @property
+    def by_longest_line(self) -> bool:
+        """Whether the longest line of a document decides over all of them."""
+        return self.first_release == "one_month_after_start"
+
+    @property
     def unknown(self) -> str | None:
         """The first name that this version of the program does not have."""
-        named = (
-            (self.basis, BASES),
-            (self.rounding, ROUNDINGS),
-            (self.start, STARTS),
-            (self.first_release, FIRST_RELEASES),
-        )
-        return next((name for name, known in named if name not in known), None)
+        return _unknown_name(self)
+
+
+@lru_cache(maxsize=256)  # every issue asks
+def _unknown_name(method: Method) -> str | None:
+    named = (
+        (method.basis, BASES),
+        (method.rounding, ROUNDINGS),
+        (method.start, STARTS),
+        (method.first_release, FIRST_RELEASES),
+    )
+    return next((name for name, known in named if name not in known), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +186,7 @@ def plan(service: Service, method: Method, on: date | None = None, longest_days:
     """
     # What the method doesn't look at must not divide what is remembered.
     begin = on if method.starts_by_document else None
-    longest = longest_days if method.first_release == "one_month_after_start" else 0
+    longest = longest_days if method.by_longest_line else 0
     return _planned(service, method, begin, longest)
 
 

@@ -116,6 +116,8 @@ def book_arrears(desk: Desk, fact: Fact) -> None:
 
 def earn(desk: Desk, billed: Sequence[Billed], today: date) -> date | None:
     """The entries of all obligations; answers the day of the next row that is not due yet."""
+    if desk.signed is None and not desk.earned:
+        return None
     _note_rows(desk, today)
     roots = [segment.root for segment in desk.segments.values()]
     for root in dict.fromkeys((*roots, *(one.segment for one in desk.earned))):

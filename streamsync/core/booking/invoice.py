@@ -116,8 +116,9 @@ def release(desk: Desk, today: date) -> date | None:
     document = desk.document
     if document is None:
         return None
-    template = desk.template(document.on, "revenue_released")
-    daily = desk.policy_of(document.on).schedule.first_release == "daily"
+    policy = desk.template_policy(document.on, "revenue_released")
+    template = policy.journals["revenue_released"]
+    daily = policy.schedule.first_release == "daily"
     rows = sorted(_rows(document), key=lambda found: (found[0], found[1].line.line_no))
     for on, line, amount in rows:
         if on < today:
