@@ -326,3 +326,26 @@ def test_invoice_bundles_share_their_net_and_refuse_a_line_without_price() -> No
     broken = book(issued("2022-01-01", lines[0], part(2, 0, None)))  # type: ignore[arg-type]
     assert [found.reason for found in broken.refused] == ["selling_price_missing"]
     assert "line 2" in broken.refused[0].detail
+
+
+def test_a_catch_up_may_move_the_end() -> None:
+    # 600 over six months, from March on over twelve: 50 a month; two months were earned at 100.
+    books = contract(
+        signed("2022-01-01", segment("plan", 60_000, "2022-01-01", "2022-07-01")),
+        modified("2022-03-01", "catch_up", segment="plan", service_to_ms=ms("2023-01-01")),
+    )
+    assert list(moved(books, "revenue").values()) == [10_000] * 2 + [-10_000 + 5_000] + [5_000] * 9
+
+
+def test_a_change_may_leave_nothing_to_earn_and_not_less() -> None:
+    plan = signed("2022-01-01", YEAR)
+    rest = modified("2022-07-01", "prospective", segment="plan", change_minor=-60_000)
+    assert list(moved(contract(plan, rest), "revenue").values()) == [10_000] * 6
+
+
+def test_a_new_segment_needs_a_name_of_its_own() -> None:
+    books = contract(
+        signed("2022-01-01", YEAR, segment("addon", 100, "2022-01-01", "2022-02-01")),
+        modified("2022-07-01", "prospective", segment="plan", new_segment="addon"),
+    )
+    assert [found.reason for found in books.refused] == ["segment_repeated"]

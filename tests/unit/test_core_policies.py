@@ -263,3 +263,39 @@ def test_p2_the_even_year_is_also_earned_by_whole_months() -> None:
     )
     assert list(moved(books, "revenue").values()) == [3_041] * 11 + [3_049]
     assert books.entries[-1].date == date(2022, 12, 31)
+
+
+@pytest.mark.parametrize(
+    ("choice", "left"), [("refund", 4_000), ("credit", 4_000), ("release", 9_000)]
+)
+def test_what_an_early_end_leaves_of_a_document_is_what_a_void_takes(
+    choice: str, left: int
+) -> None:
+    books = book(
+        issued("2022-01-01", line(1, 9_000, "2022-01-01", "2022-04-01")),
+        other("service_terminated", "2022-02-10"),
+        voided("2022-03-01"),
+        policy=choosing(POLICY, termination=choice),
+    )
+    assert moved(books, "voids") == {"2022-03": -left}
+    assert moved(books, "receivable") == {"2022-01": -9_000, "2022-03": left}
+
+
+def test_an_early_end_stops_what_the_invoice_earns_and_leaves_what_a_contract_earns() -> None:
+    of_contract = replace(line(1, 5_000), contract="ct_1")
+    books = book(
+        issued("2022-01-01", of_contract, line(2, 9_000, "2022-01-01", "2022-04-01")),
+        other("service_terminated", "2022-02-10"),
+        policy=choosing(POLICY, termination="credit"),
+    )
+    assert moved(books, "customer_credit") == {"2022-02": 5_000}
+    # What the contract has not earned is still deferred.
+    assert sum(moved(books, "deferred_revenue").values()) == 5_000
+    after = book(
+        issued("2022-01-01", of_contract, line(2, 9_000, "2022-01-01", "2022-04-01")),
+        other("service_terminated", "2022-02-10"),
+        voided("2022-02-11"),
+        policy=choosing(POLICY, termination="credit"),
+    )
+    assert sum(moved(after, "deferred_revenue").values()) == 0
+    assert [one.amount_minor for one in after.billed] == [5_000, -5_000]
