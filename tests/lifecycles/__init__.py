@@ -7,7 +7,7 @@ decides which. A life prints as one line per event, and fewer or smaller choices
 """
 
 from .biller import Biller
-from .life import ALL_MARKETS, Event, Life, Market, draw_life
+from .life import ALL_MARKETS, MARKETS, Event, Life, Market, draw_life
 from .shapes import basil
 
-__all__ = ["ALL_MARKETS", "Biller", "Event", "Life", "Market", "basil", "draw_life"]
+__all__ = ["ALL_MARKETS", "MARKETS", "Biller", "Event", "Life", "Market", "basil", "draw_life"]

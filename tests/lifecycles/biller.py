@@ -96,13 +96,13 @@ class Biller:
             possible += [self.pay, self.note_before_payment, self.void, self.give_up, self.fail]
         if self.paid():
             possible += [self.refund, self.note_to_balance]
-        if self.processor:
-            possible += self.processor_moves()
+        if self.processor and self.choose(2):
+            possible = self.processor_moves()
         self.pick(possible)()
 
     def processor_moves(self) -> list[Callable[[], None]]:
         """What the processor may tell next, beside what the billing system does."""
-        found: list[Callable[[], None]] = [self.lone_charge]
+        found: list[Callable[[], None]] = []
         if self.cash > 0:
             found.append(self.payout)
         if any(bill.charged and bill.state == "paid" for bill in self.bills):
@@ -115,7 +115,7 @@ class Biller:
             found.append(self.refund_fails)
         if any(bill.notes for bill in self.bills):
             found.append(self.void_note)
-        return found
+        return found or [self.lone_charge, self.bill]
 
     def lone_charge(self) -> None:
         """A charge that no invoice asked for."""
@@ -263,9 +263,12 @@ class Biller:
                 self.close(open_bill, "voided")
 
     def bill(self) -> None:
-        """An invoice of one to three lines; a discount or a tax on some."""
+        """An invoice of one to three lines, a discount or a tax on some; often paid soon."""
         lines = [self.invoice_line(self.pick(AMOUNTS)) for _ in range(1 + self.choose(3))]
         self.issue(lines)
+        if self.bills[-1] in self.unpaid() and self.choose(2):
+            self.clock += self.pick((60, DAY))
+            self.pay_bill(self.bills[-1])
 
     def change(self) -> None:
         """A plan change: money back for the rest of the period, and the new plan for it."""

@@ -6,14 +6,16 @@ copied, with one profile per basis and rounding, and each entity books by two of
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -57,7 +59,7 @@ def _profiles() -> dict[str, Words]:
 PROFILES = tuple(_profiles())
 CHANGE = "2026-02-01"
 FIRST_RATE = date(2025, 12, 25)
-RATES = 16
+RATES = 25
 
 
 @lru_cache(maxsize=1)
@@ -67,6 +69,12 @@ def _folder() -> Path:
     shutil.copytree(ACME, folder)
     (folder / "profiles").mkdir(exist_ok=True)
     stripe = YAML(typ="safe").load(ROOT / "profiles" / "stripe.yaml")
+    # Every profile here has the roles of `stripe`: accounts for others' roles would be refused.
+    paths = (ROOT / "profiles").glob("*.yaml")
+    others = {role for path in paths for role in YAML(typ="safe").load(path).get("roles", ())}
+    accounts = (ACME / "accounts.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [row for row in accounts if _role(row) not in others - set(stripe["roles"])]
+    (folder / "accounts.yaml").write_text("".join(kept), encoding="utf-8")
     for name, words in _profiles().items():
         told = stripe | {"profile": name}
         for part, said in words.items():
@@ -75,6 +83,12 @@ def _folder() -> Path:
             with (folder / "profiles" / f"{name}.yaml").open("w", encoding="utf-8") as file:
                 YAML(typ="safe").dump(told, file)
     return folder
+
+
+def _role(row: str) -> str | None:
+    """The role that a line of accounts.yaml maps, if it maps one."""
+    found = re.search(r"\brole: (\w+)", row)
+    return found[1] if found else None
 
 
 @lru_cache(maxsize=1)
@@ -91,19 +105,25 @@ def company(number: int) -> tuple[Company, oracle.Company]:
     text = text.replace("rate_age_days_max: 7", "rate_age_days_max: 20")
     text = text.replace("revaluation: next_period", "revaluation: never")
     (folder / "currency.yaml").write_text(text, encoding="utf-8")
-    if number == 0:
-        shutil.copy(ACME / "policies.yaml", folder)
-        return load_company(folder), replace(oracle.read(folder), rates=rates())
     rows = ["policies:"]
     for place, entity in enumerate(sorted(oracle.acme().entities)):
-        first = PROFILES[(number + 5 * place) % len(PROFILES)]
-        then = PROFILES[(number + 7 * place + 1) % len(PROFILES)]
+        first = PROFILES[(number + 5 * place) % len(PROFILES)] if number else "stripe"
+        then = PROFILES[(number + 7 * place + 1) % len(PROFILES)] if number else "stripe"
         rows.append(
             f"  - {{entity: {entity}, profile: {first}, from: 2012-01-01, through: 2026-01-31}}"
         )
         rows.append(f"  - {{entity: {entity}, profile: {then}, from: {CHANGE}}}")
     (folder / "policies.yaml").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return load_company(folder), replace(oracle.read(folder), rates=rates())
+    return _one_by_one(folder), replace(oracle.read(folder), rates=rates())
+
+
+def _one_by_one(folder: Path) -> Company:
+    """Every entry a posting of its own, so that documents can be compared."""
+    rules = load_company(folder)
+    summed: dict[str, Any] = {}
+    if "summaries" in {one.name for one in fields(rules)}:
+        summed = {"summaries": ()}
+    return replace(rules, **summed)
 
 
 @lru_cache(maxsize=1)

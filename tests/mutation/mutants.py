@@ -68,6 +68,17 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
                     yield Mutant(path, name, line, change, code)
 
 
+def marked(path: Path) -> Iterator[tuple[str, CodeType]]:
+    """Each function of a module with code that first adds its place to the builtin `__called__`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    for name, function in _functions(tree, ""):
+        changed = copy.deepcopy(function)
+        changed.body[:0] = ast.parse(f"__called__.add({(str(path), name)!r})").body
+        code = _compiled(tree, function, changed, path)
+        if code is not None:
+            yield name, code
+
+
 def _functions(
     tree: ast.Module | ast.ClassDef, prefix: str
 ) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:

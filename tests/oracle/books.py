@@ -61,7 +61,11 @@ class Books:
         for fact in sorted(self.told.values(), key=in_time):
             document = documents.get((f.ISSUED, fact.invoice or ""))
             if isinstance(fact, f.Payment):
-                self.pay(fact, document)
+                entity = self.entity_of(fact)
+                if entity and fact.whole and self.at_payment(fact, fact.whole, entity):
+                    documents[f.ISSUED, fact.fact_id] = self.recognise(fact, fact.whole, entity)
+                else:
+                    self.pay(fact, document)
             elif isinstance(fact, REDUCING):
                 self.reduce(fact, document)
             elif isinstance(fact, TAKES_BACK):
@@ -184,10 +188,36 @@ class Books:
         if entity is None or not self.values(entity, issue.currency):
             self.wait(issue, entity, issue.total)
             return None
+        if self.at_payment(issue, issue, entity):
+            self.settle(issue, "no_entry")
+            return None
         document = Document(issue, self.company.entities[entity])
         entry = self.entry(issue, entity)
         document.issued(entry)
         self.post(issue, entry, issue.total)
+        return document
+
+    def at_payment(self, fact: f.Fact, issue: f.Issue, entity: str) -> bool:
+        """Whether an invoice is booked when it is paid, by the policy of a fact's day."""
+        policy = self.company.entities[entity].policy(self.day(fact, entity))
+        name = "charged_automatically" if issue.automatic else "sent_on_terms"
+        return policy.choice(name, "issue") == "payment"
+
+    def recognise(self, payment: f.Payment, issue: f.Issue, entity: str) -> Document | None:
+        """Book an invoice with its payment: the money, and what the lines earn from then on."""
+        if payment.out_of_band or not issue.total:
+            self.settle(payment, "no_entry")
+            return None
+        document = Document(replace(issue, at=payment.at), self.company.entities[entity])
+        document.owed -= payment.charged + payment.from_balance
+        document.charged = payment.charged
+        entry = self.entry(payment, entity)
+        entry.put("debit", "clearing", payment.charged)
+        entry.put("debit", "customer_credit", payment.from_balance)
+        if issue.total < 0:
+            entry.put("debit", "customer_credit", issue.total)
+        document.earned(entry)
+        self.post(payment, entry, payment.charged + payment.from_balance)
         return document
 
     def pay(self, payment: f.Payment, document: Document | None) -> None:
@@ -229,7 +259,7 @@ class Books:
             entry.put("credit", "clearing", fact.amount)
             return self.post(fact, entry, fact.amount)
         if document is None:
-            return self.wait(fact, entity, billed)
+            return self.without_document(fact, entity, billed)
         try:
             if isinstance(fact, f.Closing):
                 billed = document.close(fact, entry)
@@ -240,6 +270,13 @@ class Books:
         except RejectedError:
             return self.settle(fact, "rejected")
         return self.post(fact, entry, billed)
+
+    def without_document(self, fact: REDUCING, entity: str, billed: int) -> None:
+        """What its invoice has not booked can't be taken from it, now or ever."""
+        issue = self.told.get((f.ISSUED, fact.invoice or ""))
+        if isinstance(issue, f.Issue) and self.at_payment(issue, issue, entity):
+            return self.settle(fact, "no_entry")
+        return self.wait(fact, entity, billed)
 
     def take_back(self, fact: TAKES_BACK, document: Document | None) -> None:
         """Book the exact inverse of a credit note or a refund."""
@@ -280,6 +317,9 @@ class Books:
         if entity is None:
             return self.settle(dispute, "waiting")
         entry = self.entry(dispute, entity)
+        policy = self.company.entities[entity].policy(entry.day)
+        costs = policy.role("dispute_funds_withdrawn", "fee", "dispute_fees")
+        losses = policy.role("dispute_lost", "amount", "dispute_losses")
         fees = replace(entry, legs=[])
         own = [one for one in dispute.movements if one.currency == dispute.currency]
         other = [one for one in dispute.movements if one.currency != dispute.currency]
@@ -289,15 +329,15 @@ class Books:
                 amount = -amount
             fee = sum(one.fee for one in own)
             entry.put("debit", "disputes_receivable", amount)
-            entry.put("debit", "dispute_fees", fee)
+            entry.put("debit", costs, fee)
             entry.put("credit", "clearing", amount + fee)
             for one in other:
                 fees = replace(fees, currency=one.currency)
-                fees.put("debit", "dispute_fees", one.fee)
+                fees.put("debit", costs, one.fee)
                 fees.put("credit", "clearing", one.fee)
         elif dispute.purpose == f.DISPUTE_CLOSED and dispute.status == "lost":
             parked = -sum(one.amount for one in own) if dispute.movements else dispute.amount
-            entry.put("debit", "dispute_losses", parked)
+            entry.put("debit", losses, parked)
             entry.put("credit", "disputes_receivable", parked)
         booked_any = [self.add(entry), self.add(fees)]
         return self.settle(dispute, "posted" if any(booked_any) else "no_entry")

@@ -55,7 +55,7 @@ class Policy:
     def treatment(self, kind: str, reason: str | None = None) -> str:
         """How a credit note or a refund divides between revenue and what is deferred."""
         by_reason = self.profile.get("credit_note_by_reason", {})
-        if kind == "credit_note" and reason in by_reason:
+        if reason in by_reason:
             return str(by_reason[reason])
         return self.choice(kind, "proportional")
 

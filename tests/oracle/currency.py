@@ -124,7 +124,11 @@ class Valuation:
             legs.append(functional_leg(self.rules["unrealised_role"], taken_back))
         over = sum(signed_worth(leg) for leg in legs)
         if over:
-            legs = self.balance(legs, over, foreign=document is not None and own != document)
+            roles = {leg.role for leg in legs}
+            parked = roles & set(self.rules.get("parked_roles", ()))
+            money = roles & set(self.rules["spot_roles"])
+            gained = bool(money) and (bool(parked) or own != document)
+            legs = self.balance(legs, over, gained=gained, anywhere=document is None)
         self.made.append(replace(entry, legs=legs))
 
     def worth(
@@ -134,15 +138,15 @@ class Valuation:
         held = self.balances[role]
         before = held.amount
         held.amount += signed
-        if document is None or role in self.rules["spot_roles"]:
-            worth = round_half_up(own * signed)
-        elif role in self.rules.get("parked_roles", ()):
+        if role in self.rules.get("parked_roles", ()):
             grows = abs(held.amount) > abs(before) or not before
             worth = (
                 round_half_up(own * signed)
                 if grows
                 else round_half_up(Fraction(held.worth * signed, before))
             )
+        elif document is None or role in self.rules["spot_roles"]:
+            worth = round_half_up(own * signed)
         else:
             worth = round_half_up(document * held.amount) - held.worth
         held.worth += worth
@@ -153,12 +157,17 @@ class Valuation:
         held.unrealised = remaining
         return worth - back, back
 
-    def balance(self, legs: list[Leg], over: int, *, foreign: bool) -> list[Leg]:
+    def balance(self, legs: list[Leg], over: int, *, gained: bool, anywhere: bool) -> list[Leg]:
         """Debits equal credits again: a gain or loss, or a rounding taken off the largest line."""
-        apart = (*self.rules["spot_roles"], *self.rules["revalued_roles"])
-        able = [leg for leg in legs if leg.role not in apart and self.balances[leg.role].amount]
+        parked = self.rules.get("parked_roles", ())
+        apart = (*self.rules["spot_roles"], *parked, *self.rules["revalued_roles"])
+        able = [
+            leg
+            for leg in legs
+            if leg.role not in apart and (anywhere or self.balances[leg.role].amount)
+        ]
         largest = max(able, key=lambda leg: leg.functional, default=None)
-        if foreign or largest is None or largest.functional <= abs(over):
+        if gained or largest is None or largest.functional <= abs(over):
             return [*legs, functional_leg(self.rules["gain_loss_role"], -over)]
         place = next(at for at, leg in enumerate(legs) if leg is largest)
         sign = 1 if largest.side == "debit" else -1

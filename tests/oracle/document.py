@@ -86,6 +86,10 @@ class Document:
     def issued(self, entry: Entry) -> None:
         """Its issue."""
         entry.put("debit", self.counter, self.issue.total)
+        self.earned(entry)
+
+    def earned(self, entry: Entry) -> None:
+        """The credit side of its lines: revenue now or later, and tax."""
         for line in self.issue.lines:
             deferred = self.lines[line.number].service is not None
             entry.put("credit", "deferred_revenue" if deferred else "revenue", line.net)
@@ -185,7 +189,7 @@ class Document:
             named = note.shares if refund.amount == note.total else ()
             shares = self.shares(refund.amount - tax, named)
             contra = policy.role("refunded_by_note", "released", "credit_notes_contra")
-            treatment = policy.treatment("credit_note", note.reason)
+            treatment = policy.treatment("refund", note.reason)
             taken = self.take(entry, contra, shares=shares, tax=tax, treatment=treatment)
         elif self.issue.total > 0:
             cumulative = self.plain_refunded + refund.amount

@@ -102,15 +102,17 @@ class Issue(Fact):
 
     total: int
     lines: tuple[Line, ...]
+    automatic: bool = True
 
 
 @dataclass(frozen=True)
 class Payment(Fact):
-    """What settled an invoice."""
+    """What settled an invoice. `whole`: the invoice as its payload holds it."""
 
     charged: int
     from_balance: int
     out_of_band: bool
+    whole: Issue | None = None
 
 
 @dataclass(frozen=True)
@@ -241,6 +243,7 @@ def issue_of(invoice: Obj, created: int) -> Issue:
         invoice=text(invoice, "id"),
         total=total,
         lines=lines,
+        automatic=invoice.get("collection_method", "charge_automatically") != "send_invoice",
     )
 
 
@@ -262,6 +265,7 @@ def payment_of(invoice: Obj, created: int) -> Payment:
         charged=whole(invoice, "amount_paid"),
         from_balance=from_balance,
         out_of_band=bool(invoice.get("paid_out_of_band")),
+        whole=issue_of(invoice, created) if objects(invoice, "lines") else None,
     )
 
 
@@ -554,7 +558,8 @@ class Reader:
 
 def figures(fact: Fact) -> Fact:
     """What must be equal when a fact is told again: all but the time and the customer."""
-    return replace(fact, at=0, customer=None)
+    same = replace(fact, at=0, customer=None)
+    return replace(same, whole=None) if isinstance(same, Payment) else same
 
 
 def read_all(bodies: Sequence[bytes]) -> Reader:

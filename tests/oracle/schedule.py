@@ -100,7 +100,7 @@ class Service:
             ]
         found = self.by_months()
         last = local_day(self.over(), self.zone) - timedelta(days=1)
-        if release == "month_end" and last < found[-1].day:
+        if release == "month_end" and month_end(last) == found[-1].day:
             found[-1] = Row(max(last, first), found[-1].weight, found[-1].even)
         return found
 

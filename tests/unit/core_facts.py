@@ -189,6 +189,25 @@ def paid(day: str, amount: int, *, balance: int = 0, elsewhere: bool = False) ->
     return _fact("payment_applied", day, payment=payment)
 
 
+def part_paid(day: str, amount: int, name: str) -> Fact:
+    """One of several payments of the invoice."""
+    payment = Payment(
+        amount_minor=amount,
+        from_balance_minor=0,
+        out_of_band=False,
+        part=True,
+        processor="stripe",
+        gateway_reference=None,
+    )
+    return _fact("payment_applied", day, name, payment=payment)
+
+
+def unapplied(payment: Fact, day: str) -> Fact:
+    """A payment is taken off the invoice."""
+    name = payment.fact_id.partition(":")[2]
+    return _fact("payment_unapplied", day, name, payment=payment.payment)
+
+
 def voided(day: str) -> Fact:
     """The invoice is voided."""
     return _fact("invoice_voided", day)

@@ -19,9 +19,11 @@ from tests.unit.core_facts import (
     lost,
     moved,
     paid,
+    part_paid,
     refunded,
     sides,
     tax,
+    unapplied,
     voided,
 )
 
@@ -219,3 +221,12 @@ def test_p27_lago_the_last_credit_note_absorbs_the_cent() -> None:
     assert refused.reason == "credit_exceeds_document"
     assert "tax 1700 to take" in refused.detail
     assert "tax 1699 left" in refused.detail
+
+
+def test_p14_stripe_20_of_31_applied_on_1_february_and_taken_off_on_5_march() -> None:
+    part = part_paid("2022-02-01", 2000, "inpay_1")
+    invoice = issued("2022-01-15", line(1, 3100, "2022-01-15", "2022-02-15"))
+    books = book(invoice, part, unapplied(part, "2022-03-05"))
+    assert moved(books, "receivable") == {"2022-01": -3100, "2022-02": 2000, "2022-03": -2000}
+    assert moved(books, "unapplied_cash") == {"2022-03": 2000}
+    assert moved(books, "clearing") == {"2022-02": -2000}
