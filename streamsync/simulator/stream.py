@@ -52,6 +52,10 @@ def _noise(start: int, days: int) -> Iterator[Told]:
         yield Told(start + day * DAY_S + 300, "price.updated", payload.price(plan))
     unknown = {"id": "gal_1", "object": "gift_allowance", "amount": 500, "currency": "usd"}
     yield Told(start + DAY_S // 2, "gift_allowance.granted", unknown)
+    # Of a charge from before the books began: it waits for a charge that nobody tells.
+    before = {"charge": "ch_before", "amount_paid": 4200, "currency": "usd"}
+    at = start + 2 * DAY_S
+    yield Told(at, "charge.dispute.created", processor.dispute("dp_before", before, at))
 
 
 def _body(event: Told, identity: str) -> bytes:
