@@ -49,11 +49,9 @@ class Document:
         self.owed = issue.total
         self.charged: int | None = None
         self.refunded = 0
-        self.plain_refunded = 0
-        self.plain_refunded_tax = 0
+        self.refunded_tax = 0
         self.losses: list[Taken] = []
         self.taken: dict[str, Taken] = {}
-        self.plain_tax: dict[str, int] = {}
 
     def left(self) -> int:
         """What is left, with its tax."""
@@ -192,19 +190,17 @@ class Document:
             treatment = policy.treatment("refund", note.reason)
             taken = self.take(entry, contra, shares=shares, tax=tax, treatment=treatment)
         elif self.issue.total > 0:
-            cumulative = self.plain_refunded + refund.amount
+            cumulative = self.refunded + refund.amount
             tax = round_half_up(Fraction(self.tax * cumulative, self.issue.total))
-            tax -= self.plain_refunded_tax
+            tax -= self.refunded_tax
             shares = self.shares(refund.amount - tax, ())
             contra = policy.role("refunded", "released", "refunds_contra")
             treatment = policy.treatment("refund")
             taken = self.take(entry, contra, shares=shares, tax=tax, treatment=treatment)
-            self.plain_refunded += refund.amount
-            self.plain_refunded_tax += tax
-            self.plain_tax[refund.fact_id] = tax
         else:
             raise RejectedError("credit_exceeds_document")
         self.refunded += refund.amount
+        self.refunded_tax += tax
         self.taken[refund.fact_id] = taken
         entry.put("credit", "clearing", refund.amount)
 
@@ -218,9 +214,7 @@ class Document:
             self.owed += taken.gross
         if purpose == f.REFUND_FAILED:
             self.refunded -= taken.gross
-            if name in self.plain_tax:
-                self.plain_refunded -= taken.gross
-                self.plain_refunded_tax -= self.plain_tax.pop(name)
+            self.refunded_tax -= taken.tax
         return taken.entry.inverse(day, purpose)
 
 
