@@ -13,7 +13,8 @@
 The path of an event: `resolve` holds what names only another object until that object's account is
 known. In the ledger, `aggregate` keeps its facts, `enrich` finds customer, entity and accounts,
 `account` books the document, `post` sends the difference, `reconcile` holds confirmations against
-it, `close` keeps the control totals, `advance` moves time. `rows` is the state, `topics` the
+it, `close` keeps the control totals, `advance` moves time. `member` and `summarise` post many
+entries as one, `restate` moves old documents to new rules. `rows` is the state, `topics` the
 topics, `views` what the web shows.
 """
 

@@ -27,7 +27,7 @@ _Servers = Annotated[str | None, typer.Option(help="Kafka; else STREAMSYNC_BOOTS
 _Registry = Annotated[
     str | None, typer.Option(help="Registry; else STREAMSYNC_SCHEMA_REGISTRY_URL.")
 ]
-_Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Accounting date.")]
+_Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last accounting date.")]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 _FIRST, _LAST = "1900-01-01", "9999-12-31"
 

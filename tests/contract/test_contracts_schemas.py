@@ -23,7 +23,7 @@ CLASSES: dict[str, type[Any]] = {
     for name, found in vars(module).items()
     if dataclasses.is_dataclass(found) and isinstance(found, type)
 }
-# The records that the contracts of the main path must have (domain.md section 4 and the topics).
+# The records that the contracts of the main path must have, by topic.
 FAMILIES = {
     "RawWebhook", "BillingEvent", "Customer", "ReferenceData", "Tick", "PostingCommand",
     "PostingConfirmation", "PeriodStatus", "ExceptionRecord", "DeadLetter", "Totals",

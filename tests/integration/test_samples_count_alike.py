@@ -44,7 +44,7 @@ BY_HAND = {
 }  # fmt: skip
 RAW_TOPICS = {"billing-webhooks", "dead-letters"}
 pytestmark = pytest.mark.skipif(
-    not FILES, reason="the public samples (../shared/data/stripe) are not on this machine"
+    not FILES, reason="the recorded samples of Stripe events are not here"
 )
 
 
