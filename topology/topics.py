@@ -38,7 +38,7 @@ def declared(partitions: int) -> Sequence[TopicSpec]:
     |---|---|---|---|
     | billing-webhooks | account, else source event id | RawWebhook | ingress |
     | customers | account | Customer | CRM feed, `streamsync apply` |
-    | control | none | Tick, ReferenceData, PeriodStatus, one order | clock leader, apply |
+    | control | none | Tick, ReferenceData, PeriodStatus, one order | clock, apply, restate |
     | posting-confirmations | account | PostingConfirmation | ERP adapters |
     | object-links | tenant/source/object | ObjectLink, BillingEvent without account, Tick |
       sequence lanes; resolve to itself |
