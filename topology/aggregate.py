@@ -65,6 +65,8 @@ def keep_event(turn: Turn, event: BillingEvent) -> list[str]:
         stored = turn.shard.get(FACT, row_key(event.account, fact.document, fact.fact_id))
         agrees = stored is not None and _told_alike(stored.fact, fact)
         if stored is None or agrees and _completes(stored.fact, fact):
+            if stored is not None and stored.outcome in ("waiting", "rejected"):
+                _hand_over(turn, event.account, stored)
             _keep_fact(turn, event, source_key, fact, fact.document)
             new[row_key(fact.document, fact.fact_id)] = fact.document
             outcomes.append("waiting")
@@ -95,6 +97,34 @@ def _complete_original(turn: Turn, event: BillingEvent) -> None:
         record = key.removeprefix(f"{row_key(event.account)}|")
         subject = report.source_subject(event.account, record, row.reason or "", row.correlation_id)
         report.resolved(turn, subject, detail="told completely now")
+
+
+def _hand_over(turn: Turn, account: str, stored: FactRow) -> None:
+    """A fact that is not booked yet is told completely: the record that told it first answers for
+    it no more, else nothing would ever move that record's class again.
+    """
+    source = turn.shard.get(SOURCE, stored.source_key)
+    told = row_key(stored.fact.document or "", stored.fact.fact_id)
+    if source is None or told not in source.facts:
+        return
+    left = tuple(name for name in source.facts if name != told)
+    outcomes = [
+        fact.outcome
+        for name in left
+        if (fact := turn.shard.get(FACT, f"{row_key(account)}|{name}")) is not None
+    ]
+    conflict = source.reason == "fact_conflict"
+    outcomes.append("rejected" if conflict else "duplicate")
+    after = strongest(map(SourceClass, outcomes))
+    if after != source.outcome:
+        _count(turn, source.outcome, -1)
+        _count(turn, after, 1)
+    reason = source.reason if conflict or left else "told_completely"
+    turn.shard.put(
+        SOURCE,
+        stored.source_key,
+        msgspec.structs.replace(source, outcome=after, reason=reason, facts=left),
+    )
 
 
 def _follow_held(turn: Turn, source_key: str, event: BillingEvent) -> None:

@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from streamsync.core.books import Entry
 from streamsync.core.calendar import period_of
 from streamsync.core.company import CurrencyRules, Entity
-from streamsync.core.fx import NoRate, Rate, frozen_rate
+from streamsync.core.fx import NoRate, Rate, frozen_rate, identity_rate
 from streamsync.core.records import ReferenceData
 from streamsync.engine.lane import Poison
 from streamsync.governance.rates import rates_of
@@ -57,8 +57,14 @@ class DocumentRates:
     postings: Mapping[str, PostingRow]
 
     def rate(self, entry: Entry, rate_type: str) -> Rate | NoRate:
-        """The frozen rate of an entry, else the latest that is known and young enough."""
+        """The frozen rate of an entry, else the latest that is known and young enough.
+
+        A foreign document may have entries in the entity's own currency (a fee as it was settled),
+        and one in the own currency foreign fees: nobody publishes a rate of a currency to itself.
+        """
         base, quote = entry.currency, self.entity.functional_currency
+        if base == quote:
+            return identity_rate(base, entry.date.isoformat())
         row = self.postings.get(self.key_of(entry))
         if row is not None and row.accepted is not None and row.accepted.lines:
             return frozen_rate(row.accepted.fx, base, quote)

@@ -294,3 +294,22 @@ def test_a_customer_with_very_many_waiting_documents_is_released_in_bounded_step
     assert books.counts() == {"posted": count}
     records = books.read(topics.LEDGER_LOG)[before:]
     assert sum(type(record).__name__ == "Continuation" for record in records) >= 3
+
+
+@pytest.mark.parametrize("refetched_last", [True, False])
+def test_what_is_told_completely_while_it_waits_leaves_no_record_waiting(
+    refetched_last: bool,
+) -> None:
+    books = Books()
+    movement = {"amount": 3100, "currency": "usd", "fee": 120, "net": 2980, "type": "charge"}
+    whole = {"id": "txn_1", "object": "balance_transaction", **movement}
+    bare = event("charge.succeeded", charge(balance_transaction="txn_1"), id="evt_bare")
+    full = event("charge.updated", charge(balance_transaction=whole), id="evt_full")
+    for told in (bare, full) if refetched_last else (full, bare):
+        books.webhook(told)
+        books.run()
+    assert books.counts() == {"duplicate": 1, "waiting": 1}
+    books.customer("cus_1")
+    books.run()
+    assert books.counts() == {"duplicate": 1, "posted": 1}
+    assert books.open_codes() == []

@@ -9,7 +9,7 @@ import pytest
 from streamsync.core.fx import Rate
 from streamsync.governance.rates import rates_item
 from tests.ledger_driver import Books, rejects
-from tests.stripe_payloads import FEB_15, JAN_15, event, invoice, line
+from tests.stripe_payloads import FEB_15, JAN_15, charge, event, invoice, line
 
 NOON = 43_200
 
@@ -179,3 +179,45 @@ def test_open_items_are_revalued_at_the_month_end_and_taken_back(books: Books) -
     books.tick("2026-03-02T12:00:00")
     books.run()
     assert worth(books, "receivable") == worth(books, "fx_unrealised") == 0
+
+
+def settled(currency: str, into: str, fee: int) -> dict[str, Any]:
+    """The charge of the invoice, settled in another currency than its own."""
+    movement = {"amount": 4030, "currency": into, "fee": fee, "net": 4030 - fee, "type": "charge"}
+    taken = {"id": "txn_1", "object": "balance_transaction", **movement}
+    body = charge(currency=currency, balance_transaction=taken, created=FEB_15)
+    return event("charge.succeeded", body, id="evt_charge", created=FEB_15)
+
+
+def test_a_fee_in_the_entitys_own_currency_needs_no_rate(books: Books) -> None:
+    publish(books, ("2026-01-14", "1.2"), ("2026-02-13", "1.3"))
+    for told in (issued(), paid(), settled("eur", "usd", 120)):
+        books.webhook(told)
+        books.run()
+    assert books.counts() == {"posted": 3}
+    (fee,) = [one for one in books.commands() if one.purpose == "charge_fee"]
+    assert (fee.txn_currency, fee.fx.rate, fee.fx.rate_type) == ("USD", "1", "identity")
+    assert (fee.totals.debit_minor, fee.totals.functional_debit_minor) == (120, 120)
+    assert worth(books, "processing_fees") == 120
+
+
+@pytest.mark.parametrize("fee_first", [True, False])
+def test_a_foreign_fee_makes_no_foreign_document_of_a_domestic_one(
+    books: Books, fee_first: bool
+) -> None:
+    publish(books, ("2026-02-13", "1.3"))
+    body = invoice(
+        line(period={"start": JAN_15 + NOON, "end": FEB_15 + NOON}),
+        status_transitions={"finalized_at": JAN_15 + NOON, "paid_at": None},
+    )
+    told = [event("invoice.finalized", body, id="evt_issue"), settled("usd", "eur", 100)]
+    for one in reversed(told) if fee_first else told:
+        books.webhook(one)
+        books.run()
+    books.tick("2026-03-02T12:00:00")
+    books.run()
+    assert books.open_codes() == []
+    assert books.counts() == {"posted": 2}
+    assert (worth(books, "receivable"), worth(books, "revenue")) == (3100, -3100)
+    assert worth(books, "processing_fees") == 130
+    assert not [one for one in books.commands() if one.purpose.startswith("fx_")]
