@@ -33,6 +33,8 @@ from topology.enrich import Placed
 from topology.rows import BOOK, CONTRIBUTION, OPEN, ROLE_TOTAL, TOTAL, DocumentRow, row_key
 from topology.turn import Turn
 
+_BOOKS = "book/"
+
 
 def add_billing(turn: Turn, placed: Placed, before: DocumentRow, after: Mapping[str, int]) -> None:
     """Replace a document's figures (`period|currency|purpose`) in the entity's billing totals."""
@@ -82,6 +84,11 @@ def add_member(turn: Turn, member: SummaryMember, before: Sequence[PostingLine])
 def add_posted(turn: Turn, command: PostingCommand) -> None:
     """Count what a summary posts; its members have counted their control figures."""
     _count_posted(turn, command, 1)
+
+
+def withdraw_posted(turn: Turn, command: PostingCommand) -> None:
+    """A summary that the ERP refused is posted elsewhere: there it counts."""
+    _count_posted(turn, command, -1)
 
 
 def _count_command(turn: Turn, command: PostingCommand, times: int) -> None:
@@ -134,7 +141,12 @@ def contribute(turn: Turn, tenant: str, tick_number: int, time_ms: int) -> None:
 
 def book_account(tenant: str, entity: str) -> str:
     """The reserved account that holds an entity's own facts."""
-    return f"book/{tenant}/{entity}"
+    return f"{_BOOKS}{tenant}/{entity}"
+
+
+def is_book(account: str) -> bool:
+    """Whether an account is an entity's book."""
+    return account.startswith(_BOOKS)
 
 
 def receive_contribution(turn: Turn, contribution: Contribution) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 from streamsync.core.matching import Mismatch, compare, erp_debit_minor
 from streamsync.core.reasons import ErpError
 from streamsync.core.records import PostingCommand, PostingConfirmation
-from topology import account, close, report
+from topology import account, close, report, summarise
 from topology.rows import (
     DUE,
     EXCEPTION,
@@ -69,7 +69,9 @@ def receive_confirmation(turn: Turn, confirmation: PostingConfirmation) -> None:
         )
     turn.shard.put(POSTING, where, msgspec.structs.replace(after, blocked=False))
     turn.gauge("in_flight", -1)
-    if row.blocked or after.period_refused:
+    if after.period_refused and close.is_book(name):
+        summarise.wait_for_period(turn, flight.command)
+    elif row.blocked or after.period_refused:
         account.book(turn, name, document)
 
 

@@ -24,7 +24,8 @@ from streamsync.core.records import (
     PostingLine,
     SummaryMember,
 )
-from topology import close, periods, report, topics
+from topology import close, periods, report, topics, waiting
+from topology.enrich import Missing
 from topology.rows import (
     DUE,
     MEMBER,
@@ -33,6 +34,7 @@ from topology.rows import (
     POSTING_DOCUMENT,
     SUMMARY,
     SUMMARY_LINE,
+    WAIT,
     DueRow,
     InFlight,
     MemberRow,
@@ -74,6 +76,7 @@ def cut(turn: Turn, tenant: str, entity_id: str, tick_number: int, time_ms: int)
     entity = entity_of(company, entity_id) if company is not None else None
     if company is None or entity is None:
         return
+    _repost_refused(turn, company, close.book_account(tenant, entity_id))
     today = local_date(time_ms, entity.time_zone).isoformat()
     done = 0
     for group, summary in list(turn.shard.scan(SUMMARY, row_key(tenant, entity_id, ""))):
@@ -83,6 +86,61 @@ def cut(turn: Turn, tenant: str, entity_id: str, tick_number: int, time_ms: int)
             done += 1
         if done == GROUPS_PER_CUT_MAX:
             return
+
+
+def wait_for_period(turn: Turn, refused: PostingCommand) -> None:
+    """The ERP says that the period of a summary is closed: it waits until another takes it."""
+    detail = f"the ERP says that {refused.period} is closed, no status of it has come"
+    missing = {f"posting:{refused.purpose}": Missing("period_not_open", detail)}
+    reasons = waiting.beside(turn, refused.account, refused.document, missing)
+    waiting.keep(turn, refused.account, refused.document, reasons)
+
+
+def _repost_refused(turn: Turn, company: Company, book: str) -> None:
+    """Send what waits for a period to the one that takes it now: the same lines, a new revision."""
+    for _, waits in list(turn.shard.scan(WAIT, row_key(book, ""), limit=GROUPS_PER_CUT_MAX)):
+        for _, row in list(turn.shard.scan(POSTING, row_key(book, waits.document, ""))):
+            refused = row.refused_command
+            if refused is None or not row.period_refused:
+                continue
+            natural = (refused.original_period, refused.document_date)
+            ledger = (refused.entity, refused.ledger)
+            place = periods.place(turn, company, ledger, refused.purpose, natural)
+            if place is None or place.period == refused.period:
+                continue
+            _withdraw(turn, refused)
+            _send(turn, _moved(turn, refused, place))
+            waiting.keep(turn, book, waits.document, waiting.beside(turn, book, waits.document, {}))
+
+
+def _withdraw(turn: Turn, refused: PostingCommand) -> None:
+    """Where it was refused it counts no more, and M02 is over."""
+    told = report.of_command(refused, "M02")
+    if report.resolved(turn, told, detail="withdrawn: it posts in another period"):
+        close.add_difference(turn, refused, -refused.totals.debit_minor)
+    close.withdraw_posted(turn, refused)
+
+
+def _moved(turn: Turn, refused: PostingCommand, place: periods.Place) -> PostingCommand:
+    key, revision, now = refused.idempotency_key, refused.revision + 1, turn.clock.time_ms
+    return replace(
+        refused,
+        command_id=posting.command_id(key, revision, "post"),
+        revision=revision,
+        erp_key=posting.erp_key(key, revision, "post"),
+        posting_date=place.posting_date,
+        period=place.period,
+        period_basis=_basis(refused.purpose, place),
+        deadline_at_ms=now + refused.deadline_at_ms - refused.created_at_ms,
+        created_at_ms=now,
+        producer=turn.position,
+    )
+
+
+def _basis(purpose: str, place: periods.Place) -> str:
+    if place.basis == "natural":
+        return place.basis
+    return "catch_up" if purpose == "revenue_released" else "rolled"
 
 
 def _post(
@@ -138,7 +196,6 @@ def _command(  # noqa: PLR0917 -- what a summary is made of
     sla_class = "close_sensitive" if member.purpose in company.close_sensitive else "informational"
     hours = next((one.hours for one in company.deadlines if one.sla_class == sla_class), 24)
     now = turn.clock.time_ms
-    rolled = "catch_up" if member.purpose == "revenue_released" else "rolled"
     return PostingCommand(
         schema_version=1,
         command_id=posting.command_id(key, 1, "post"),
@@ -162,7 +219,7 @@ def _command(  # noqa: PLR0917 -- what a summary is made of
         posting_date=place.posting_date,
         period=place.period,
         original_period=date[:7],
-        period_basis="natural" if place.basis == "natural" else rolled,
+        period_basis=_basis(member.purpose, place),
         txn_currency=member.txn_currency,
         functional_currency=member.functional_currency,
         fx=member.fx,
@@ -182,11 +239,13 @@ def _command(  # noqa: PLR0917 -- what a summary is made of
 def _send(turn: Turn, command: PostingCommand) -> None:
     key = command.idempotency_key
     flight = InFlight(command, command.content_hash, command.lines)
-    row = PostingRow(command.fact_id, command.purpose, revision=1, in_flight=flight)
+    row = PostingRow(
+        command.fact_id, command.purpose, revision=command.revision, in_flight=flight
+    )
     where = row_key(command.account, command.document, key)
     turn.shard.put(POSTING, where, row)
     turn.shard.put(POSTING_DOCUMENT, row_key(command.account, key), command.document)
-    due = DueRow("deadline", command.account, command.document, key, 1)
+    due = DueRow("deadline", command.account, command.document, key, command.revision)
     due_key = row_key(f"{command.deadline_at_ms:015d}", command.account, command.document, key)
     turn.shard.put(DUE, due_key, due)
     turn.emit(topics.posting_commands(command.target_erp, command.entity), command.account, command)

@@ -349,3 +349,20 @@ def test_a_new_segment_needs_a_name_of_its_own() -> None:
         modified("2022-07-01", "prospective", segment="plan", new_segment="addon"),
     )
     assert [found.reason for found in books.refused] == ["segment_repeated"]
+
+
+def test_an_invoice_that_bills_two_segments_of_one_obligation_bills_their_sum() -> None:
+    books = contract(
+        signed("2022-01-01", YEAR),
+        modified(
+            "2022-07-01", "prospective", segment="plan", new_segment="plan-2", change_minor=30_000
+        ),
+        bills=(
+            billed("2022-01-01", 60_000, segment="plan"),
+            billed("2022-01-01", 90_000, segment="plan-2"),
+        ),
+    )
+    # All was billed before it was earned: nothing is unbilled.
+    assert sum(moved(books, "deferred_revenue").values()) == -150_000
+    assert sum(moved(books, "revenue").values()) == 150_000
+    assert not any(moved(books, "unbilled_receivable").values())

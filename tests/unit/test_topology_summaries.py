@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from streamsync.core.company import SummaryRule
-from streamsync.core.records import PeriodStatus, PostingCommand
+from streamsync.core.records import PeriodStatus, PostingCommand, PostingConfirmation
 from streamsync.governance import load_company
-from tests.ledger_driver import ACME, PARTITIONS, Books, alters
+from tests.ledger_driver import ACME, PARTITIONS, Books, alters, rejects
 from tests.stripe_payloads import FEB_15, JAN_15, event, invoice, line
 from topology import ledger
+from topology.offline import accepts
 from topology.rows import MEMBER, MEMBERSHIP, MemberRow
 
 NOON, DAY = 43_200, 86_400
@@ -209,3 +210,46 @@ def test_any_order_of_work_ends_in_the_same_balances(seed: int) -> None:
         ticks(books, "2026-02-01", "2026-02-20", "2026-03-01", "2026-03-02")
     assert summed.balances() == plain.balances()
     assert len(releases(summed)) < len(releases(plain))
+
+
+def closed_in_january(command: PostingCommand) -> PostingConfirmation:
+    """An ERP whose January is closed, whatever streamsync has heard of it."""
+    if command.period != "2026-01" or not command.account.startswith("book/"):
+        return accepts(command, f"doc-{command.command_id}")
+    refusal = rejects(command)
+    assert refusal.error is not None
+    return replace(refusal, error=replace(refusal.error, canonical_code="PERIOD_CLOSED"))
+
+
+def test_a_summary_refused_for_its_closed_period_posts_in_the_next_one(books: Books) -> None:
+    live(books, 3)
+    for day in ("2026-02-01", "2026-02-02", "2026-02-03"):
+        books.tick(f"{day}T12:00:00")
+        books.run(closed_in_january)
+    assert books.open_codes() == ["M02", "period_not_open"]
+    assert [(one.period, one.revision) for one in releases(books)] == [("2026-01", 1)]
+    books.publish(
+        PeriodStatus(
+            tenant="acme",
+            entity="acme-us",
+            ledger="main",
+            period="2026-01",
+            status="closed",
+            version=1,
+            changed_by="controller",
+        )
+    )
+    for day in ("2026-02-04", "2026-02-05", "2026-02-06"):
+        books.tick(f"{day}T12:00:00")
+        books.run(closed_in_january)
+    first, again = releases(books)
+    assert (again.period, again.posting_date, again.revision) == ("2026-02", "2026-02-01", 2)
+    assert (again.period_basis, again.original_period) == ("catch_up", "2026-01")
+    assert (again.idempotency_key, again.lines) == (first.idempotency_key, first.lines)
+    assert again.erp_key != first.erp_key
+    assert books.open_codes() == []
+    totals = books.totals("acme-us")
+    assert totals.billing_agrees and totals.erp_agrees
+    held = {one.period: one for one in totals.lines if one.purpose == "revenue_released"}
+    assert (held["2026-01"].commands_minor, held["2026-01"].commands_debit_minor) == (5100, 0)
+    assert (held["2026-02"].commands_debit_minor, held["2026-02"].erp_debit_minor) == (5100, 5100)

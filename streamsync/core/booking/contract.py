@@ -9,6 +9,7 @@ its entry: earned out of deferred revenue or as an unbilled receivable, billed c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 
@@ -155,9 +156,13 @@ def _root_of(desk: Desk, billed: Billed) -> str:
 def _settle_root(desk: Desk, root: str, billed: Sequence[Billed]) -> None:
     earned = {(one.fact.fact_id, one.part): one for one in desk.earned if one.segment == root}
     currency = next((one.fact.currency for one in earned.values()), None)
-    invoices = {
-        (one.document, one.fact_id): one for one in billed if currency in (None, one.currency)
-    }
+    invoices: dict[tuple[str, str], Billed] = {}
+    for one in billed:
+        if currency in (None, one.currency):
+            # An invoice may bill several segments of one obligation: it is one movement of it.
+            known = invoices.get((one.document, one.fact_id))
+            amount = one.amount_minor + (known.amount_minor if known is not None else 0)
+            invoices[one.document, one.fact_id] = replace(one, amount_minor=amount)
     movements = [
         *(
             Movement(local_date(one.occurred_at_ms, desk.zone), BILLED, key, one.amount_minor)
