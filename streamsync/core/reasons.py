@@ -186,7 +186,7 @@ _NO_ENTRY: Final = {
     "schedule_stands": _fine("the schedule of what was billed stands"),
     "settled_by_payment": _fine("the payment of the whole books this part"),
     "settled_by_refund": _fine("the refund books this credit note"),
-    "told_completely": _fine("the same event was fetched with all its parts"),
+    "told_completely": _fine("another record told the same with all its parts"),
     "told_by_charge": _fine("the refund is booked as its charge tells it"),
     "subscription_changed": _fine("a subscription's state"),
     "subscription_state_only": _fine("a subscription's state"),
