@@ -238,7 +238,15 @@ def _keep_fact(turn: Turn, event: BillingEvent, source_key: str, fact: Fact, doc
 
 def _told_alike(stored: Fact, told: Fact) -> bool:
     """Whether two tellings agree; what only one of them holds (an expanded object) is no figure."""
-    return _fewer(stored, told) == _fewer(told, stored)
+    return _without_sum(_fewer(stored, told)) == _without_sum(_fewer(told, stored))
+
+
+def _without_sum(fact: Fact) -> Fact:
+    """A refund with an amount of its own: the sum up to it shrinks when an earlier one fails."""
+    refund = fact.refund
+    if refund is None or refund.amount_minor is None:
+        return fact
+    return replace(fact, refund=replace(refund, cumulative_minor=None))
 
 
 def _completes(stored: Fact, told: Fact) -> bool:

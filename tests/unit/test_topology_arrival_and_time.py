@@ -313,3 +313,27 @@ def test_what_is_told_completely_while_it_waits_leaves_no_record_waiting(
     books.run()
     assert books.counts() == {"duplicate": 1, "posted": 1}
     assert books.open_codes() == []
+
+
+def test_an_earlier_refund_that_fails_makes_no_conflict_of_the_later_ones() -> None:
+    books = Books()
+    books.customer("cus_1")
+    first, second, third = (
+        refund(f"re_{number}", amount, JAN_15 + number * DAY)
+        for number, amount in ((1, 1000), (2, 500), (4, 300))
+    )
+    failed = first | {"status": "failed"}
+    alone = failed | {"charge": "ch_1", "currency": "usd"}
+    for told in (
+        event("invoice.finalized", invoice(), id="evt_issued"),
+        event("invoice.paid", invoice(), id="evt_paid"),
+        event("charge.refunded", charge(second, first), id="evt_2"),
+        event("refund.failed", alone, id="evt_3", created=JAN_15 + 3 * DAY),
+        # What is given back in all is now 5.00 and 3.00: the sum up to the second is another one.
+        event("charge.refunded", charge(third, second, failed, amount_refunded=800), id="evt_4"),
+    ):
+        books.webhook(told)
+        books.run()
+    assert books.open_codes() == []
+    assert books.counts() == {"posted": 5}
+    assert books.balances()["acme-us", "clearing"] == 3100 - 500 - 300

@@ -157,12 +157,12 @@ def _settle_root(desk: Desk, root: str, billed: Sequence[Billed]) -> None:
     earned = {(one.fact.fact_id, one.part): one for one in desk.earned if one.segment == root}
     currency = next((one.fact.currency for one in earned.values()), None)
     invoices: dict[tuple[str, str], Billed] = {}
-    for one in billed:
-        if currency in (None, one.currency):
+    for bill in billed:
+        if currency in (None, bill.currency):
             # An invoice may bill several segments of one obligation: it is one movement of it.
-            known = invoices.get((one.document, one.fact_id))
-            amount = one.amount_minor + (known.amount_minor if known is not None else 0)
-            invoices[one.document, one.fact_id] = replace(one, amount_minor=amount)
+            known = invoices.get((bill.document, bill.fact_id))
+            amount = bill.amount_minor + (known.amount_minor if known is not None else 0)
+            invoices[bill.document, bill.fact_id] = replace(bill, amount_minor=amount)
     movements = [
         *(
             Movement(local_date(one.occurred_at_ms, desk.zone), BILLED, key, one.amount_minor)
