@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -68,13 +69,18 @@ class LaneProducer(Producer):
     connection_lost = False
 
     def __init__(self, settings: dict[str, Any], logger: logging.Logger) -> None:
-        super().__init__({**settings, "error_cb": self._lost}, logger=logger)
-        self._client_log = logger
+        # A callback that held the producer would keep it, and its threads, until the garbage
+        # collector comes by.
+        this = weakref.ref(self)
 
-    def _lost(self, error: KafkaError) -> None:
-        # Called within poll() and flush(); in place of librdkafka's own line in the log.
-        self.connection_lost = True
-        self._client_log.info("%s %s", error.name(), error.str())
+        def lost(error: KafkaError) -> None:
+            # Called within poll() and flush(); in place of librdkafka's own line in the log.
+            producer = this()
+            if producer is not None:
+                producer.connection_lost = True
+            logger.info("%s %s", error.name(), error.str())
+
+        super().__init__({**settings, "error_cb": lost}, logger=logger)
 
 
 class Cluster:

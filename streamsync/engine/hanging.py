@@ -213,8 +213,8 @@ async def _end(
         transactional_id=transactional_id,
         transaction_timeout_ms=_END_TIMEOUT_MS,
     )
-    await asyncio.wait_for(producer.start(), _START_TIMEOUT_S)
     try:
+        await asyncio.wait_for(producer.start(), _START_TIMEOUT_S)
         await producer.begin_transaction()
         transaction = producer._txn_manager  # noqa: SLF001
         for place in places:

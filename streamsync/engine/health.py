@@ -62,10 +62,7 @@ def not_recovered(app: LaneApp) -> list[str]:
         busy = {n for n, seat in lane.seats.items() if seat.state is not SeatState.ACTIVE}
         if waiting := sorted(busy | lane.recovering):
             reasons.append(f"lane {name} recovers partitions {waiting}")
-    cold = sum(
-        1 for followed in app.lanes.standbys.followed.values() if followed.lag > WARM_WITHIN_OFFSETS
-    )
-    if cold:
+    if cold := app.lanes.standbys.cold(WARM_WITHIN_OFFSETS):
         reasons.append(f"{cold} standbys are not warm yet")
     return reasons
 

@@ -128,7 +128,9 @@ class Lanes:
         self.in_group = False
         self.standbys.ask_to_stop()
         await asyncio.gather(*(lane.release() for lane in self.by_name.values()))
-        await asyncio.get_running_loop().run_in_executor(self.pool, self.standbys.join)
+        given_up = await asyncio.get_running_loop().run_in_executor(self.pool, self.standbys.join)
+        for topic, partition in given_up:
+            self.metrics.forget(self.by_changelog[topic].spec.name, partition)
 
     def reads_nothing(self, tp: Any) -> bool:
         """A changelog, or a source without a seat yet: not to be fetched."""
@@ -190,6 +192,8 @@ class Lanes:
                 self._seek_again(lane, seat)
                 continue
             seat.offer(fetched)
+            if seat.overfull:
+                self._in_background(seat.hold_back())
         return rest
 
     def _seek_again(self, lane: LaneRuntime, seat: Seat) -> None:

@@ -159,6 +159,7 @@ class _Recovery:
         new = self._fenced() | (self._producers.keys() - known)
         if new:
             self._settling.changelogs(plan.writer(partition) for partition in new)
+            _check(self.cancelled)  # it may have taken long, and databases are written from here on
             for partition in sorted(new):
                 copy = reader.add(plan.changelog, partition)
                 self._progress.began(partition, copy)
@@ -171,6 +172,7 @@ class _Recovery:
         finished = {place[1]: reader.copies[place] for place in at_end}
         if not finished:
             return
+        _check(self.cancelled)
         markers = {p: self._finish(p, copy) for p, copy in finished.items()}
         self._settling.outputs([plan.writer(partition) for partition in finished], markers)
         for partition, copy in finished.items():

@@ -102,9 +102,10 @@ class LaneRuntime:
         if self._running:
             # Databases must not be handed on while a thread still writes to them.
             await asyncio.wait(self._running, timeout=RELEASE_TIMEOUT_S)
-        self.recovering = set()
+        given_up, self.recovering = self.recovering | self.seats.keys(), set()
+        self._lanes.metrics.recovery_seconds_left.labels(self.spec.name).set(0)
         await asyncio.gather(*(seat.release(RELEASE_TIMEOUT_S) for seat in self.seats.values()))
-        for partition in self.seats:
+        for partition in given_up:
             self._lanes.metrics.forget(self.spec.name, partition)
         self.seats.clear()
 

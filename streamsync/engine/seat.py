@@ -152,6 +152,18 @@ class Seat:
         self._wake.set()
 
     @property
+    def overfull(self) -> bool:
+        """More is queued than should be, and more is fetched."""
+        return self._fetching and (
+            len(self._queue) > QUEUE_HIGH or self._queue_bytes > QUEUE_BYTES_HIGH
+        )
+
+    async def hold_back(self) -> None:
+        """Stop the fetching while too much is queued, also while a commit takes its time."""
+        if self.overfull and self.state is SeatState.ACTIVE:
+            await self._set_fetching(False)
+
+    @property
     def resume_position(self) -> int:
         """Where reading must go on; everything before is in the queue or done."""
         if self._queue:
@@ -252,6 +264,8 @@ class Seat:
         self._queue_bytes -= size * count
         self._batch_bytes += size * count
         self._work.apply([queue.popleft() for _ in range(count)])
+        if not len(self._work):
+            self._batch_bytes = 0  # all of them were done before: there is nothing to commit
         if not queue:
             self._queue_bytes = 0
 
@@ -263,8 +277,8 @@ class Seat:
         count, size = len(self._queue), self._queue_bytes
         if not self._fetching and count < QUEUE_LOW and size < QUEUE_BYTES_LOW:
             await self._set_fetching(True)
-        elif self._fetching and (count > QUEUE_HIGH or size > QUEUE_BYTES_HIGH):
-            await self._set_fetching(False)
+        else:
+            await self.hold_back()
 
     async def _set_fetching(self, fetching: bool) -> None:
         self._fetching = fetching

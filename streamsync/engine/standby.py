@@ -55,11 +55,13 @@ class Standbys:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.followed: dict[Place, Followed] = {}
+        self._given: frozenset[Place] = frozenset()
 
     def start(self, standbys: Mapping[Place, Changelog]) -> None:
         """Follow these from now on; none is followed when it is called."""
         if not standbys:
             return
+        self._given = frozenset(standbys)
         self._stop = threading.Event()
         self._thread = threading.Thread(
             target=self._run, args=(dict(standbys), self._stop), name="standbys", daemon=True
@@ -69,12 +71,18 @@ class Standbys:
     def ask_to_stop(self) -> None:
         self._stop.set()
 
-    def join(self) -> None:
-        """Wait until the thread writes no more; blocks for about a poll."""
+    def join(self) -> frozenset[Place]:
+        """Wait until the thread writes no more; gives what it followed. Blocks for about a poll."""
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.join()
-        self.followed = {}
+        given, self._given, self.followed = self._given, frozenset(), {}
+        return given
+
+    def cold(self, within: int) -> int:
+        """How many are farther behind than so many offsets, or were not looked at yet."""
+        followed = [self.followed.get(place) for place in self._given]
+        return sum(1 for one in followed if one is None or one.lag > within)
 
     def _run(self, standbys: Mapping[Place, Changelog], stop: threading.Event) -> None:
         while not stop.is_set():

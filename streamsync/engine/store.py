@@ -25,7 +25,7 @@ import rocksdict
 from faust.stores import rocksdb
 
 from streamsync.engine.port import MARKER, Marker
-from streamsync.engine.trouble import trouble_of
+from streamsync.engine.trouble import DatabaseTrouble, trouble_of
 
 log = logging.getLogger(__name__)
 
@@ -149,6 +149,14 @@ class LaneStore(rocksdb.Store):
             None if written is None else int(written),
         )
 
+    def changelog_offset(self, partition: int) -> int | None:
+        """For whoever only looks: `None` also where the database fails, which it is left to."""
+        try:
+            offset = self.rows(partition).get(self.offset_key)
+        except DatabaseTrouble:
+            return None
+        return None if offset is None else int(offset)
+
     def bind(self, partition: int, topic_id: str) -> None:
         """Remember which changelog topic this database belongs to."""
         batch = rocksdict.WriteBatch(raw_mode=True)
@@ -217,17 +225,18 @@ class LaneStore(rocksdb.Store):
 
     def _mend(self, partition: int) -> None:
         """Let go of a database that failed; the next use opens it, or an empty one."""
-        damaged = self._troubled.pop(partition, None)
-        if damaged is None:
-            return
-        database = self._dbs.pop(partition, None)
-        if database is not None:
-            try:
-                database.close()
-            except Exception as error:  # noqa: BLE001  (it failed, so it may fail to close)
-                log.info("A database that failed was left open: %s", error)
-        if damaged:
-            shutil.rmtree(self.partition_path(partition), ignore_errors=True)
+        with self._opening:  # nobody opens what is being deleted
+            damaged = self._troubled.pop(partition, None)
+            if damaged is None:
+                return
+            database = self._dbs.pop(partition, None)
+            if database is not None:
+                try:
+                    database.close()
+                except Exception as error:  # noqa: BLE001  (it failed, so it may fail to close)
+                    log.info("A database that failed was left open: %s", error)
+            if damaged:
+                shutil.rmtree(self.partition_path(partition), ignore_errors=True)
 
     # -- what Faust's tables read: rows of partitions that this worker owns, no others
 

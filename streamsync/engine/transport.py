@@ -209,12 +209,13 @@ class LaneConsumer(driver.Consumer):
         tp = TP(topic, partition)
         if tp not in self.assignment():
             return
-        if fetching:
-            self.resume_partitions({tp})
-            await self._thread.call(lambda consumer: consumer.resume(TopicPartition(*tp)))
-        else:
-            self.pause_partitions({tp})
-            await self._pause([tp])
+        with suppress(IllegalStateError):  # it has just been revoked
+            if fetching:
+                self.resume_partitions({tp})
+                await self._thread.call(lambda consumer: consumer.resume(TopicPartition(*tp)))
+            else:
+                self.pause_partitions({tp})
+                await self._pause([tp])
 
     async def _pause(self, tps: Iterable[TP]) -> None:
         paused = [TopicPartition(*tp) for tp in tps]

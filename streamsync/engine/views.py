@@ -185,7 +185,7 @@ class Views:
         return self._row(lane, partition, str(seat.state), position) | {
             "end": end,
             "lag": None if end is None else max(0, end - position),
-            "changelog_offset": lane.store.stored(partition).changelog_offset,
+            "changelog_offset": lane.store.changelog_offset(partition),
         }
 
     def _row(

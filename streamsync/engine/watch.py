@@ -68,10 +68,11 @@ class Watch:
             self._clean_at = commits
         if not stands:
             return []
+        seen_at = self._look(stands)  # may fail while a broker comes back: then it is not told
         self._told |= stands.keys()
         return [
             Hanging(place, stands[place][0], one.origin.writer)
-            for place, seen in self._look(stands).items()
+            for place, seen in seen_at.items()
             for one in seen
             if one.fate is Fate.OPEN
         ]

@@ -56,6 +56,7 @@ HOOKS = [
         "transport.py",
     ),
     (driver.AIOKafkaConsumerThread, "_ensure_consumer", ["self"], "transport.py"),
+    (driver.Producer, "_ensure_producer", ["self"], "transport.py: start"),
     (
         driver.AIOKafkaConsumerThread, "_fetch_records",
         ["self", "consumer", "active_partitions", "timeout", "max_records"],
@@ -150,7 +151,10 @@ ATTRIBUTES = [
     (fetcher.PartitionRecords, "_aborted_producers", "fetch.py"),
     (AIOKafkaProducer, "_txn_manager", "hanging.py"),
 ]
-CODES = ("_ALL_BROKERS_DOWN", "_FAIL", "_FENCED", "_PARTITION_EOF")
+CODES = (
+    "_ALL_BROKERS_DOWN", "_FAIL", "_FENCED", "_PARTITION_EOF", "_UNKNOWN_PARTITION",
+    "_UNKNOWN_TOPIC",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(("owner", "name", "where"), ATTRIBUTES)

@@ -7,9 +7,11 @@ import dataclasses
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from aiokafka.structs import TopicPartition
 from confluent_kafka import KafkaError, KafkaException
 
 from streamsync.engine import port as port_module
@@ -25,6 +27,7 @@ from streamsync.engine.lane import (
     TopicSpec,
     Topology,
 )
+from streamsync.engine.lanes import Lanes
 from streamsync.engine.partitioner import account_partition
 from streamsync.engine.port import MARKER, KafkaPort, LoopBackProducer, Marker, OutputTooLarge
 from streamsync.engine.rows import RowType
@@ -32,6 +35,7 @@ from streamsync.engine.seat import (
     BATCH_BYTES_MAX,
     FAILURES_MAX,
     QUEUE_BYTES_HIGH,
+    QUEUE_HIGH,
     CommitRefused,
     Ground,
     Pace,
@@ -571,4 +575,44 @@ async def test_large_records_stop_the_fetching_and_fill_a_batch_by_their_bytes()
     assert host.fetching == [False, True], "paused while too much was queued, then resumed"
     seat.offer(records(count, 3))
     await until(lambda: sum(batch.records for batch in host.committed_batches) == count + 3)
+    await seat.release(5)
+
+
+async def test_much_that_was_done_before_is_skipped_and_the_rest_goes_on() -> None:
+    host: Any = FakeHost([])
+    seat = Seat(host, 0, dataclasses.replace(host.ground(), position=10), Pace())
+    seat.offer(records(0, 10, b"x" * (BATCH_BYTES_MAX // 4)))
+    await until(lambda: not seat.resume_position < 10)
+    seat.offer(records(10, 2))
+    await until(lambda: bool(host.committed_batches))
+    assert (host.committed_batches[0].records, seat.committed_position) == (2, 12)
+    await seat.release(5)
+
+
+async def test_the_fetching_stops_also_while_a_commit_takes_its_time() -> None:
+    host: Any = FakeHost([])
+    begun, answered = asyncio.Event(), asyncio.Event()
+
+    async def slowly(call: Callable[[], None]) -> None:
+        begun.set()
+        await answered.wait()
+        call()
+
+    host.run_in_thread = slowly
+    seat = Seat(host, 0, host.ground(), Pace())
+    seat.offer(records(0, 1))
+    await begun.wait()
+    lanes: Any = Lanes.__new__(Lanes)
+    lane = SimpleNamespace(seats={0: seat})
+    lanes.by_source, lanes.by_changelog, lanes._background = {"in": lane}, {}, set()
+    seat.fetch_floor = 0
+    lanes.take({TopicPartition("in", 0): records(1, QUEUE_HIGH)}, 1)
+    assert not seat.overfull
+    lanes.take({TopicPartition("in", 0): records(QUEUE_HIGH + 1, 1)}, 2)
+    assert seat.overfull
+    await until(lambda: host.fetching == [False])
+    assert not seat.overfull
+    answered.set()
+    await until(lambda: seat.committed_position == QUEUE_HIGH + 2)
+    assert host.fetching == [False, True]
     await seat.release(5)

@@ -114,6 +114,22 @@ def test_only_what_stands_at_one_offset_for_long_hangs_and_is_told_once() -> Non
     assert broker.looked == [{place: (45, 60)}, {place: (70, 71)}]
 
 
+def test_what_stands_is_told_after_a_look_that_nobody_answered() -> None:
+    broker, place, answers = Broker(), ("out", 1), [False, True]
+
+    def look(places: Mapping[Place, tuple[int, int]]) -> dict[Place, list[Sighting]]:
+        if not answers.pop(0):
+            raise TimeoutError
+        return broker.look(places)
+
+    watch = Watch(broker.find_open, look)
+    broker.held = {place: (45, 60)}
+    assert watch.hanging([place], 1, 0.0) == []
+    with pytest.raises(TimeoutError):
+        watch.hanging([place], 1, STANDS_S)
+    assert watch.hanging([place], 1, 2 * STANDS_S) == [Hanging(place, 45, ("changelog", 3))]
+
+
 def test_without_commits_nobody_is_asked() -> None:
     broker, place = Broker(), ("out", 1)
     watch = Watch(broker.find_open, broker.look)
