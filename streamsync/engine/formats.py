@@ -174,10 +174,16 @@ class Formats:
         news = fit(self._topology, self._patiently_recorded())
         if not news:
             return
+        taken: list[bool] = []
         producer = self._cluster.producer()
         for lane, told in news.items():
-            producer.produce(self._topic, msgspec.json.encode(told), lane.encode(), partition=0)
-        if producer.flush(ADMIN_TIMEOUT_S):
+            producer.produce(
+                self._topic, msgspec.json.encode(told), lane.encode(), partition=0,
+                on_delivery=lambda error, _message: taken.append(error is None),
+            )  # fmt: skip
+        # What the client gave up is no longer in its queue either: only a yes counts.
+        producer.flush(ADMIN_TIMEOUT_S)
+        if taken != [True] * len(news):
             raise FormatError(
                 f"The broker did not take the formats for topic {self._topic!r}: see its log, "
                 "then start the worker again."

@@ -21,7 +21,7 @@ from streamsync.engine.lane import Shard
 from streamsync.engine.lanes import Lanes
 from streamsync.engine.port import MARKER, Marker
 from streamsync.engine.runtime import LaneRuntime
-from streamsync.engine.seat import SeatState
+from streamsync.engine.seat import Seat, SeatState
 from streamsync.engine.shard import LaneShard
 from streamsync.engine.trouble import DatabaseTrouble
 
@@ -85,16 +85,16 @@ class LocalRows:
     async def fresh(self, lane: str, partition: int, read: Read) -> Answer:
         """Read as the partition's owner, else raise `Unavailable`."""
         runtime = self._lanes.by_name[lane]
-        seat = runtime.seats.get(partition)
-        if seat is None or seat.state is not SeatState.ACTIVE:
-            raise Unavailable(lane, partition, "it is being recovered, or owned by another worker")
-        if not self._lanes.membership.is_confirmed():
-            raise Unavailable(lane, partition, "the group has not confirmed its owner for too long")
+        seat = self._seat(runtime, partition)
         try:
-            return await self._in_thread(lambda: Answer(read(self._shard(runtime, partition)[0])))
+            found = await self._in_thread(lambda: Answer(read(self._shard(runtime, partition)[0])))
         except DatabaseTrouble as trouble:
             seat.doubt()
             raise Unavailable(lane, partition, "its database failed") from trouble
+        # The thread may have read late: a partition that was given up or emptied meanwhile.
+        if self._seat(runtime, partition) is not seat:
+            raise Unavailable(lane, partition, "its owner changed while it was read")
+        return found
 
     async def stale(self, lane: str, partition: int, read: Read) -> Answer:
         """Read whatever complete rows this worker has of the partition, else `Unavailable`."""
@@ -114,6 +114,15 @@ class LocalRows:
             return await self._in_thread(read_copy)
         except DatabaseTrouble as trouble:
             raise Unavailable(lane, partition, "its database failed") from trouble
+
+    def _seat(self, runtime: LaneRuntime, partition: int) -> Seat:
+        """The seat of a partition that this worker surely owns now, else `Unavailable`."""
+        lane, seat = runtime.spec.name, runtime.seats.get(partition)
+        if seat is None or seat.state is not SeatState.ACTIVE:
+            raise Unavailable(lane, partition, "it is being recovered, or owned by another worker")
+        if not self._lanes.membership.is_confirmed():
+            raise Unavailable(lane, partition, "the group has not confirmed its owner for too long")
+        return seat
 
     def holds(self, runtime: LaneRuntime, partition: int) -> bool:
         """Whether the database of this partition is open here, and ours to read."""

@@ -7,14 +7,24 @@ import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
+from confluent_kafka import KafkaError
 
 import topology
 from streamsync.contracts import Contracts
-from streamsync.engine.formats import FormatError, LaneFormat, RowFormat, fit, formats_of, layout
+from streamsync.engine.formats import (
+    FormatError,
+    Formats,
+    LaneFormat,
+    RowFormat,
+    fit,
+    formats_of,
+    layout,
+)
 from streamsync.engine.lane import LaneSpec, Output, TopicSpec, Topology
 from streamsync.engine.partitioner import account_partition
 from streamsync.engine.rows import RowType, rows_of
@@ -123,3 +133,26 @@ def test_a_record_is_read_back_as_it_was_written() -> None:
     told = msgspec.json.decode(msgspec.json.encode(RECORDED["lane"]), type=LaneFormat)
     assert told == RECORDED["lane"]
     assert told.rows == {"bal": RowFormat(1, layout(Balance))}
+
+
+@pytest.mark.parametrize("refused", [None, KafkaError(KafkaError._MSG_TIMED_OUT)])
+def test_a_worker_whose_formats_nobody_took_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, refused: KafkaError | None
+) -> None:
+    class FakeProducer:
+        """As librdkafka: what it gave up is not in its queue any more."""
+
+        def produce(self, *_: Any, on_delivery: Any, **__: Any) -> None:
+            on_delivery(refused, None)
+
+        def flush(self, _timeout_s: float) -> int:
+            return 0
+
+    cluster: Any = SimpleNamespace(producer=FakeProducer)
+    monkeypatch.setattr(Formats, "_recorded", lambda _self: {})
+    formats = Formats(cluster, OLD)
+    if refused is None:
+        formats.take_part()
+    else:
+        with pytest.raises(FormatError, match="did not take"):
+            formats.take_part()
