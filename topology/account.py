@@ -16,7 +16,7 @@ import msgspec
 
 from streamsync.core.calendar import day_end_ms, local_date, period_of
 from streamsync.core.closing import control_amount, is_computed
-from streamsync.core.company import Company
+from streamsync.core.company import Company, UsagePrice
 from streamsync.core.facts import Fact
 from streamsync.core.figures import billing_amounts
 from streamsync.core.journal import Books, Entry, Standing, book_document, books_nothing
@@ -95,7 +95,7 @@ def _book_placed(
         placed.policy_at,
         zone,
         today,
-        prices=placed.company.usage_prices,
+        prices=_prices(placed),
         billed=[bill for _, bill in bills],
     )
     row = _as_now_told(turn, placed, row, facts)
@@ -171,6 +171,19 @@ def _booked_by(
             day = local_date(dates[posting.fact_id], placed.entity.time_zone)
             kept[day.isoformat()] = rules
     return kept
+
+
+def _prices(placed: Placed) -> Sequence[UsagePrice]:
+    """Prices of usage: one that the document was booked by stays, whatever later rules call by the
+    same id and first day; a price from a later day on is a new one.
+    """
+    earlier = [placed.booked_by[day] for day in sorted(placed.booked_by, reverse=True)]
+    prices = {
+        (price.id, price.currency, price.effective_from): price
+        for rules in (placed.company, *earlier)
+        for price in rules.usage_prices
+    }
+    return tuple(prices.values())
 
 
 def _as_now_told(

@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from streamsync.core.company import RestatementJob
 from streamsync.core.records import RawWebhook
+from streamsync.governance import reference_data
+from streamsync.governance.restatement import restatement_item
 from tests.ledger_driver import ACME, Books
 from topology import topics
 from topology.rows import DOCUMENT, row_key
@@ -117,3 +121,29 @@ def test_a_wallet_overdrawn_waits_alone_and_is_released_by_a_late_top_up() -> No
     send(books, late)
     books.run()
     assert books.counts().get("waiting", 0) == 0
+
+
+def test_a_price_that_new_rules_change_in_place_changes_no_usage_that_is_booked() -> None:
+    books = booked(USAGE)
+    before = moved(books)
+    dearer = tuple(
+        replace(price, tiers=tuple(replace(tier, unit_price="0.02") for tier in price.tiers))
+        for price in books.company.usage_prices
+    )
+    rules = replace(books.company, version=2, usage_prices=dearer)
+    books.publish(reference_data(rules, 0, "test", None))
+    books.run()
+    known = next(event for event in USAGE if "usage" in event)
+    nothing = known | {"id": "acme_usage_9", "usage": known["usage"] | {"quantity": "0"}}
+    send(books, nothing)
+    books.run()
+    assert moved(books) == before
+    assert {command.action for command in books.commands()} == {"post"}
+    # A job moves it: 15,000 calls at two cents.
+    asked = RestatementJob(
+        id="dearer", rules_version=2, date_from="2026-01-01", date_to="2026-12-31", budget=100
+    )
+    books.publish(restatement_item("acme", asked, prepared_by="ana", approved_by="ben"))
+    books.tick("2026-05-16T12:00:00")
+    books.run()
+    assert moved(books)["usage/api/2026-01", "revenue", "2026-01"] == -30_000
