@@ -131,27 +131,35 @@ class Sighting:
     fate: Fate
 
 
-def sightings(batches: Iterable[Any]) -> list[Sighting]:
-    """The transactions that begin within these batches, by their first record here."""
-    found: list[Sighting] = []
-    running: dict[int, Origin] = {}
-    for batch in batches:
+class Sightings:
+    """The transactions that begin within some batches, by their first record there.
+
+    Batches are taken one by one: behind a transaction that hangs there may be very many.
+    """
+
+    def __init__(self) -> None:
+        self._ended: list[Sighting] = []
+        self._running: dict[int, Origin] = {}
+
+    def take(self, batch: Any) -> None:
         if not batch.is_transactional:
-            continue
+            return
         producer = batch.producer_id
         if batch.is_control_batch:
-            origin = running.pop(producer, None)
+            origin = self._running.pop(producer, None)
             if origin is not None:
                 marker = ControlRecord.parse(next(iter(batch)).key)
                 committed = marker.type_ == COMMIT_MARKER.type_
                 fate = Fate.COMMITTED if committed else Fate.ABORTED
-                found.append(Sighting(origin, fate))
-        elif producer not in running:
+                self._ended.append(Sighting(origin, fate))
+        elif producer not in self._running:
             origin = _origin(batch)
             if origin is not None:
-                running[producer] = origin
-    found.extend(Sighting(origin, Fate.OPEN) for origin in running.values())
-    return found
+                self._running[producer] = origin
+
+    def seen(self) -> list[Sighting]:
+        """Those that ended, in the order of their ends, then those that are open."""
+        return [*self._ended, *(Sighting(one, Fate.OPEN) for one in self._running.values())]
 
 
 def _origin(batch: Any) -> Origin | None:
@@ -173,10 +181,13 @@ def look(cluster: Cluster, starts: Mapping[Place, tuple[int, int]]) -> dict[Plac
         try:
             await client.bootstrap()
             await client.set_topics(sorted({topic for topic, _ in starts}))
-            return {
-                place: sightings([batch async for batch in _batches(client, place, start, end)])
-                for place, (start, end) in starts.items()
-            }
+            found = {}
+            for place, (start, end) in starts.items():
+                sightings = Sightings()
+                async for batch in _batches(client, place, start, end):
+                    sightings.take(batch)
+                found[place] = sightings.seen()
+            return found
         finally:
             await client.close()
 

@@ -92,7 +92,7 @@ class Settling:
         by_place = {writer.place: writer for writer in writers}
         for place, (stable, _) in find_open(self._cluster, by_place).items():
             writer = by_place[place]
-            found = last_marker(self._cluster, place, stable)
+            found = last_marker(self._cluster, place, stable, self._check)
             if found is None:
                 self._end(writer, {place}, commit=False)
                 continue
@@ -159,13 +159,19 @@ def _bounds(cluster: Cluster, place: Place) -> tuple[int, int]:
         consumer.close()
 
 
-def last_marker(cluster: Cluster, changelog: Place, start: int) -> tuple[int, Marker] | None:
-    """The last marker row from `start` on, committed or not, with its offset."""
+def last_marker(
+    cluster: Cluster, changelog: Place, start: int, check: Callable[[], None]
+) -> tuple[int, Marker] | None:
+    """The last marker row from `start` on, committed or not, with its offset.
+
+    Blocks until the end was read, or `check` raises.
+    """
     consumer: Consumer = cluster.consumer("unused", isolation="read_uncommitted")
     try:
         consumer.assign([TopicPartition(*changelog, start)])
         found = None
         while True:
+            check()
             for message in consumer.consume(1_000, _POLL_S):
                 error = message.error()
                 if error is None:

@@ -100,10 +100,12 @@ def _fence(
     plan: RecoveryPlan, partition: int, cluster: Cluster, cancelled: threading.Event
 ) -> LaneProducer:
     """Step 3: from here on no earlier owner of the partition can commit."""
-    producer = cluster.transactional(plan.writer(partition).transactional_id)
+    producer: LaneProducer | None = None
     while True:
         _check(cancelled)
         try:
+            if producer is None:
+                producer = cluster.transactional(plan.writer(partition).transactional_id)
             producer.init_transactions(CALL_TIMEOUT_S)
             # What was lost before doesn't count: whatever may hang is looked for now.
             producer.poll(0)
@@ -112,7 +114,7 @@ def _fence(
         except KafkaException as raised:
             error: KafkaError = raised.args[0]
             if error.fatal():
-                producer = cluster.transactional(plan.writer(partition).transactional_id)
+                producer = None
             _wait(cancelled, f"Lane {plan.lane} partition {partition} waits: {error}")
 
 

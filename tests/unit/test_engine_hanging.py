@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException
 
-from streamsync.engine import evidence
+from streamsync.engine import evidence, recovery
 from streamsync.engine.cluster import Cluster
 from streamsync.engine.evidence import (
     HEADER,
@@ -19,9 +20,11 @@ from streamsync.engine.evidence import (
     Origin,
     Place,
     Sighting,
+    Sightings,
     find_open,
-    sightings,
 )
+from streamsync.engine.hanging import last_marker
+from streamsync.engine.recovery import RecoveryCancelled
 from streamsync.engine.watch import STANDS_S, Hanging, Watch
 
 COMMIT, ABORT = b"\0\0\0\1", b"\0\0\0\0"
@@ -46,6 +49,13 @@ class Batch:
         if self.origin is not None:
             headers.append((HEADER, self.origin.encode()))
         return iter([SimpleNamespace(key=self.end, headers=headers)])
+
+
+def sightings(batches: Iterable[Batch]) -> list[Sighting]:
+    taken = Sightings()
+    for batch in batches:
+        taken.take(batch)
+    return taken.seen()
 
 
 def test_each_transaction_has_the_fate_that_its_own_producer_wrote() -> None:
@@ -176,3 +186,39 @@ def test_a_topic_counts_as_deleted_only_when_the_broker_goes_on_not_knowing_it(
     asked = admin.asked
     find_open(cluster, places)
     assert admin.asked == asked + 2  # what is known to be gone is not waited for again
+
+
+def test_a_search_for_a_marker_ends_when_the_partition_is_taken_away() -> None:
+    """While a broker is away no end of the log is ever told."""
+    closed: list[bool] = []
+    consumer = SimpleNamespace(
+        assign=lambda _: None, consume=lambda *_: [], close=lambda: closed.append(True)
+    )
+    cluster: Any = SimpleNamespace(consumer=lambda *_, **__: consumer)
+    checks = iter([False, False, True])
+
+    def check() -> None:
+        if next(checks):
+            raise RecoveryCancelled
+
+    with pytest.raises(RecoveryCancelled):
+        last_marker(cluster, ("changelog", 0), 5, check)
+    assert closed == [True]
+
+
+def test_a_producer_that_can_not_be_made_yet_is_made_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its partition would never be handed out otherwise."""
+    made: Any = SimpleNamespace(init_transactions=lambda _: None, poll=lambda _: 0)
+    answers: list[Any] = [KafkaException(KafkaError(KafkaError._CRIT_SYS_RESOURCE)), made]
+
+    def transactional(_id: str) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(recovery, "_wait", lambda *_: None)
+    changelog: Any = SimpleNamespace(lane="lane", topic="app-lane-changelog")
+    plan = recovery.RecoveryPlan("app", "in", changelog, [0])
+    cluster: Any = SimpleNamespace(transactional=transactional)
+    assert recovery._fence(plan, 0, cluster, threading.Event()) is made
