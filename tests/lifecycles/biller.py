@@ -445,7 +445,7 @@ class Biller:
         bill.refunds.append(refund(refund_id, amount, self.clock))
         self.cash -= amount
         payload = charge(
-            *bill.refunds,
+            *reversed(bill.refunds),  # the newest first, as Stripe lists them
             id=f"ch_{bill.payload['id']}",
             customer=self.customer,
             invoice=bill.payload["id"],

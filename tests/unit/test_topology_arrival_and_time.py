@@ -74,6 +74,28 @@ def test_a_refund_that_comes_before_its_invoice_counts_for_the_same_subscription
     assert {made.subscription for made in refund_first.commands()} == {"sub_1"}
 
 
+@pytest.mark.parametrize("listed", ["the newest first", "the oldest first", "the first one failed"])
+def test_a_refund_repeated_among_others_is_no_other_refund(listed: str) -> None:
+    first, second = refund("re_1", 500, FEB_15), refund("re_2", 700, FEB_15)
+    if listed == "the first one failed":
+        # Stripe takes what never left out of the charge's sum.
+        third = refund("re_3", 300, FEB_15)
+        failed = first | {"status": "failed"}
+        later = charge(third, second, failed, amount_refunded=1_000)
+        told = [charge(first), charge(second, first), later]
+    else:
+        both = (second, first) if listed == "the newest first" else (first, second)
+        told = [charge(first), charge(*both)]
+    books = Books()
+    books.customer("cus_1")
+    books.webhook(issued())
+    for number, body in enumerate(told):
+        books.webhook(event("charge.refunded", body, id=f"evt_refund_{number}"))
+    books.run()
+    assert books.counts() == {"posted": len(told) + 1}
+    assert books.open_codes() == []
+
+
 def test_a_fact_in_another_currency_that_comes_first_does_not_name_the_documents_currency() -> None:
     books = Books()
     books.customer("cus_1")
