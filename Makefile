@@ -32,6 +32,7 @@ test-simulation: $(VENV)/dev.stamp ## 200 seeds of a company's life with every f
 
 test-deep: test-codec-deep test-mutation ## What takes hours: seeds, lives, mutants, chaos, codec
 	ENGINE_ROUNDS=25 $(PYTEST) -o timeout=7200 -s tests/chaos/test_engine_random.py
+	STREAMSYNC_SEARCH=1 $(PYTEST) tests/property
 	STREAMSYNC_LIFECYCLES=50000 $(PYTEST) -o timeout=14400 tests/property/test_lifecycles.py
 	$(BIN)/python -m tests.simulation --seeds 10000
 

@@ -251,24 +251,14 @@ def _without_sum(fact: Fact) -> Fact:
 
 def _completes(stored: Fact, told: Fact) -> bool:
     """Whether a telling that agrees holds what the stored one lacks."""
-    return _fewer(told, stored) != _figures(told)
-
-
-def _figures(fact: Fact) -> Fact:
-    """The fact without what is no figure of its own.
-
-    The customer snapshot is evidence for rules. What a refund of a known amount adds up to with
-    those before it changes with its place in a list and with an earlier one that fails.
-    """
-    refund = fact.refund
-    if refund and refund.amount_minor is not None:
-        refund = replace(refund, cumulative_minor=None)
-    return replace(fact, customer=None, refund=refund)
+    return _fewer(told, stored) != replace(told, customer=None)
 
 
 def _fewer(fact: Fact, other: Fact) -> Fact:
-    """The figures of a fact, without what the other does not hold."""
-    fact = _figures(fact)
+    """The fact without what the other does not hold.
+
+    The customer snapshot is evidence for rules, not a figure of the fact.
+    """
     charge, refund, paid = fact.charge, fact.refund, fact.payment
     if charge and other.charge and other.charge.balance is None:
         charge = replace(charge, balance=None)
@@ -281,7 +271,13 @@ def _fewer(fact: Fact, other: Fact) -> Fact:
         payout = replace(payout, balance=None)
     invoice = fact.invoice if other.invoice is not None else None
     return replace(
-        fact, charge=charge, refund=refund, payment=paid, payout=payout, invoice=invoice
+        fact,
+        customer=None,
+        charge=charge,
+        refund=refund,
+        payment=paid,
+        payout=payout,
+        invoice=invoice,
     )
 
 

@@ -127,7 +127,9 @@ def test_the_token_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> N
 def test_the_chart_of_a_company_folder_is_read() -> None:
     chart = read_chart(ACME)
     currencies = {entity.id: entity.functional_currency for entity in chart.entities}
-    assert currencies == {"acme-us": "USD", "acme-jp": "JPY"}
+    assert currencies == {
+        "acme-us": "USD", "acme-jp": "JPY", "acme-de": "EUR", "acme-kw": "KWD",
+    }  # fmt: skip
     assert all(entity.accounts for entity in chart.entities)
     assert isinstance(chart, Chart)
 

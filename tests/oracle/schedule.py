@@ -267,11 +267,18 @@ class LineState:
         unreleased = self.unreleased(day)
         self.contra_taken += contra
         if self.service and unreleased and treatment != "point_in_time":
-            self.rows = {row: amount for row, amount in self.rows.items() if row < day}
-            if unreleased - deferred:
-                for row, amount in self.service.spread(unreleased - deferred, day).items():
-                    self.rows[row] = self.rows.get(row, 0) + amount
+            self.respread(unreleased - deferred, day, self.service)
         return contra, deferred
+
+    def respread(self, left: int, day: date, service: Service) -> None:
+        """What is left unreleased is earned over the months left, or in that of the day."""
+        self.rows = {row: amount for row, amount in self.rows.items() if row < day}
+        if not left:
+            return
+        goes_on = max(row.day for row in service.rows()) >= day
+        again = service.spread(left, day) if goes_on else {month_end(day): left}
+        for row, amount in again.items():
+            self.rows[row] = self.rows.get(row, 0) + amount
 
     def contra(self, share: int, day: date, treatment: str) -> int:
         """What of a share comes out of revenue."""
@@ -293,11 +300,4 @@ class LineState:
         self.contra_taken -= released
         if not unreleased or self.service is None:
             return
-        rest = self.unreleased(day) + unreleased
-        self.rows = {row: amount for row, amount in self.rows.items() if row < day}
-        if max(row.day for row in self.service.rows()) >= day:
-            again = self.service.spread(rest, day)
-        else:
-            again = {month_end(day): rest}
-        for row, amount in again.items():
-            self.rows[row] = self.rows.get(row, 0) + amount
+        self.respread(self.unreleased(day) + unreleased, day, self.service)

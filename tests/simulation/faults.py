@@ -62,6 +62,8 @@ class Faults:
             error, step = self._random.choice(_ERRORS)
             found.append(_Fault(error.__name__, step, self._random.choice(LANES), error))
         self._random.shuffle(found)
+        # The last goes first: most customers come early, and afterwards their lane has no work.
+        found.sort(key=lambda fault: fault.lane == "customers")
         return found
 
     def arrive(self, number: int) -> None:

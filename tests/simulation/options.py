@@ -37,6 +37,8 @@ class Options:
     """How many of the ERP's answers are late, refused, altered, missing or doubled."""
     again_percent: int
     """How many commands and confirmations are delivered twice."""
+    summaries: bool
+    """Whether releases of revenue post as summaries, or per document."""
 
     def __str__(self) -> str:
         return " ".join(f"{one.name}={getattr(self, one.name)}" for one in fields(self))
@@ -68,6 +70,7 @@ def draw(seed: int, given: Mapping[str, int] | None = None) -> Options:
         tick_gaps=rng.randint(0, 2),
         odd_percent=rng.choice((0, 20, 60)),
         again_percent=rng.choice((10, 30)),
+        summaries=rng.random() < 0.5,
     )
     known = {one.name: one.type for one in fields(Options) if one.name != "seed"}
     for name in given or {}:

@@ -142,7 +142,7 @@ def _poison(rng: random.Random, options: Options, script: Script) -> list[Arriva
             made.append(Arrival(topics.LEDGER_LOG, key, Raw(_JUNK)))
             _expect(script, "schema_unknown", 1)
         else:
-            broken = replace(_rules(9), payload="{}", version=9)
+            broken = replace(_rules(9, summaries=True), payload="{}", version=9)
             made.append(Arrival(topics.CONTROL, None, broken))
             _expect(script, "rules_malformed", everywhere)
     return made
@@ -159,8 +159,12 @@ def _expect(script: Script, reason: str, count: int) -> None:
     script.letters[reason] = script.letters.get(reason, 0) + count
 
 
-def _rules(version: int) -> Any:
-    return reference_data(replace(acme(), version=version), 0, "campaign", None)
+def _rules(version: int, summaries: bool) -> Any:
+    company = replace(acme(), version=version)
+    if not summaries:
+        # Per document, corrections of what is booked reach the ERP one by one.
+        company = replace(company, summaries=())
+    return reference_data(company, 0, "campaign", None)
 
 
 def _control(rng: random.Random, options: Options, script: Script) -> list[Arrival]:
@@ -180,11 +184,12 @@ def _control(rng: random.Random, options: Options, script: Script) -> list[Arriv
         zombie = Tick(number=rng.randrange(max(seen, 1)), time_ms=ms(_LATER), leader="zombie")
         if seen:
             made.insert(at, Arrival(topics.CONTROL, None, zombie))
-    rules = Arrival(topics.CONTROL, None, _rules(1))
+    rules = Arrival(topics.CONTROL, None, _rules(1, options.summaries))
     made.insert(rng.randint(1, len(made)) if options.late_rules else 0, rules)
     if options.new_rules:
         place = made.index(rules) + 1
-        made.insert(rng.randint(place, len(made)), Arrival(topics.CONTROL, None, _rules(2)))
+        news = Arrival(topics.CONTROL, None, _rules(2, options.summaries))
+        made.insert(rng.randint(place, len(made)), news)
     if options.close_period:
         entity = rng.choice(("acme-us", "acme-jp"))
         script.closed = (entity, "2026-01")
