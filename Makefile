@@ -57,7 +57,7 @@ test-contract: $(VENV)/dev.stamp ## Payloads, schemas, compatibility, adapter co
 test-integration: $(VENV)/dev.stamp ## Real broker, registry and processes
 	$(PYTEST) tests/integration
 
-test-chaos: $(VENV)/dev.stamp ## kill -9 at every step, rebalance, broker restart, random faults
+test-chaos: $(VENV)/dev.stamp ## kill -9 at every step, rebalance, broker restart
 	$(PYTEST) tests/chaos
 
 compose-check: ## Validate docker-compose.yml with docker compose

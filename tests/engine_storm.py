@@ -147,6 +147,8 @@ class Storm:
 
     def _end(self) -> None:
         worker = self.random.choice(self.workers)
+        # One that has only just been started knows no signals yet.
+        wait_until(lambda: worker.get("/v1/partitions")[0] != 0, 2 * READY_S, worker.log)
         assert worker.stop() == 0, worker.log()[-3_000:]
         self._feed()
         self._start_again(worker)
@@ -159,6 +161,7 @@ class Storm:
 
     def _fill_disk(self) -> None:
         worker = self.random.choice(self.workers)
+        wait_until(lambda: worker.get("/v1/partitions")[0] != 0, 2 * READY_S, worker.log)
         ballast = fill(worker.data_dir)
         self.run.feed(2_000)  # enough to need more than the last pages of the databases
         time.sleep(self.random.uniform(3, 6))
