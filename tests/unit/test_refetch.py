@@ -13,7 +13,6 @@ import pytest
 from typer.testing import CliRunner
 
 from streamsync.cli import build
-from streamsync.core.records import RawWebhook
 from streamsync.refetch.api import FetchFailed, StripeApi
 from streamsync.refetch.complete import Want, completed, wanted
 from streamsync.refetch.process import Report, complete_one
@@ -107,18 +106,6 @@ def truncated() -> bytes:
     return json.dumps(body).encode()
 
 
-def raw(body: bytes) -> RawWebhook:
-    return RawWebhook(
-        tenant="acme",
-        source="stripe",
-        source_kind="stripe",
-        body=body,
-        content_type="application/json",
-        content_hash="x",
-        received_at_ms=0,
-    )
-
-
 def test_a_truncated_invoice_is_completed_and_its_record_waits_no_longer(api: StripeApi) -> None:
     books = Books()
     books.customer("cus_1")
@@ -133,7 +120,7 @@ def test_a_truncated_invoice_is_completed_and_its_record_waits_no_longer(api: St
         books.webhook(body)
         return Delivered(200, "stored", "", 1)
 
-    complete_one(raw(truncated()), api, send, report, fees=False)
+    complete_one(p.raw(truncated()), api, send, report, fees=False)
     books.run()
     assert (report.read, report.completed, report.failures) == (1, 1, [])
     assert books.counts() == {"posted": 1, "duplicate": 1}
