@@ -3,7 +3,9 @@
 Problem: aiokafka makes three objects of every record, one by one in a generator, before a lane
 makes its own; that was a third of what a simple event costs. How: a fetched answer is unpacked
 batch by batch into the records that steps see. What is skipped is what aiokafka skips, by its own
-bookkeeping: control batches, aborted transactions, records before the position.
+bookkeeping: control batches, aborted transactions, records before the position. With the records
+goes where they were read from and to, since aiokafka goes on from a topic's first record when the
+position is gone, and says so to nobody.
 
 Pinned to aiokafka 0.14.0; `tests/contract` says what changed if it does.
 """
@@ -11,7 +13,7 @@ Pinned to aiokafka 0.14.0; `tests/contract` says what changed if it does.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
 from aiokafka.errors import CorruptRecordException
@@ -22,15 +24,24 @@ from streamsync.engine.lane import SourceRecord
 RECORDS_PER_FETCH = 4_000
 
 
+class Fetched(NamedTuple):
+    """All committed records of a partition from one offset on and before another; maybe none."""
+
+    start: int
+    end: int
+    """Also behind markers of transactions, aborted records and what compaction removed."""
+    records: list[SourceRecord]
+
+
 def take_fetched(
     fetcher: Any, topics: Collection[str], allowed: Collection[Any]
-) -> dict[TopicPartition, list[SourceRecord]]:
+) -> dict[TopicPartition, Fetched]:
     """What a fetcher holds of these topics, of the partitions that may be read now.
 
     Whole batches, so a little more than `RECORDS_PER_FETCH`; the rest stays for the next call. An
     error that the fetcher holds for a partition is raised, but not instead of records.
     """
-    taken: dict[TopicPartition, list[SourceRecord]] = {}
+    taken: dict[TopicPartition, Fetched] = {}
     left = RECORDS_PER_FETCH
     for place, result in list(fetcher._records.items()):
         if place.topic not in topics or left <= 0:
@@ -46,26 +57,27 @@ def take_fetched(
             fetcher._notify(fetcher._wait_consume_future)
             result.check_raise()
             continue
-        records = _records_of(result, place, left)
+        fetched = _take(result, place, left)
         if not result.has_more():
             del fetcher._records[place]
             fetcher._notify(fetcher._wait_consume_future)
-        if records:
-            taken[place] = records
-            left -= len(records)
+        if fetched is not None:
+            taken[place] = fetched
+            left -= len(fetched.records)
     return taken
 
 
-def _records_of(result: Any, place: TopicPartition, most: int) -> list[SourceRecord]:
+def _take(result: Any, place: TopicPartition, most: int) -> Fetched | None:
     # Also drops the answer when its partition was paused, taken away or sought elsewhere.
     if not result.check_assignment(place) or not result.has_more():
-        return []
+        return None
     answer = result._partition_records
+    start = answer.next_fetch_offset
     records = unpack(answer, most)
     result._update_position()
     if not answer._records.has_next():
         result._partition_records = None
-    return records
+    return Fetched(start, answer.next_fetch_offset, records)
 
 
 def unpack(answer: Any, most: int) -> list[SourceRecord]:

@@ -26,7 +26,7 @@ from streamsync.engine.evidence import find_open, look
 from streamsync.engine.lane import LaneSpec, TopicSpec, Topology
 from streamsync.engine.membership import Membership
 from streamsync.engine.metrics import EngineMetrics
-from streamsync.engine.recovery import RecoveryCancelled
+from streamsync.engine.recovery import PositionLost, RecoveryCancelled
 from streamsync.engine.runtime import Group, LaneRuntime
 from streamsync.engine.seat import UNTIL_SEEK, Pace, RejoinGuard, Seat, SeatState
 from streamsync.engine.standby import Followed, Standbys
@@ -172,10 +172,8 @@ class Lanes:
     def _tell_followed(self, lane: str, partition: int, followed: Followed) -> None:
         self.metrics.standby_lag.labels(lane, str(partition)).set(followed.lag)
 
-    def take(
-        self, records: Mapping[Any, Sequence[Any]], fetch_number: int
-    ) -> dict[Any, Sequence[Any]]:
-        """Step 8: give lanes their records; what is left is Faust's."""
+    def take(self, records: Mapping[Any, Any], fetch_number: int) -> dict[Any, Sequence[Any]]:
+        """Step 8: give lanes what was fetched for them; what is left is Faust's."""
         rest = {}
         for tp, fetched in records.items():
             lane = self.by_source.get(tp.topic)
@@ -191,6 +189,9 @@ class Lanes:
                 seat.dropped += 1
                 self._seek_again(lane, seat)
                 continue
+            if fetched.start != seat.read_to:
+                self._read_elsewhere(lane, seat, fetched.start)
+                continue
             seat.offer(fetched)
             if seat.overfull:
                 self._in_background(seat.hold_back())
@@ -202,6 +203,24 @@ class Lanes:
             return  # a seek is under way, or will be
         seat.fetch_floor = UNTIL_SEEK
         self._in_background(lane.seek(seat))
+
+    def _read_elsewhere(self, lane: LaneRuntime, seat: Seat, start: int) -> None:
+        """Records came from another offset than was asked for: ask again, once.
+
+        aiokafka does so by itself when the topic no longer holds the position.
+        """
+        seat.dropped += 1
+        if not seat.just_sought:
+            self._seek_again(lane, seat)
+            return
+        seat.fetch_floor = UNTIL_SEEK
+        error = PositionLost(
+            f"Lane {lane.spec.name!r} reads partition {seat.partition} of {lane.spec.source!r} at "
+            f"offset {seat.read_to}, and was given what stands at {start}: records were deleted "
+            "before they were read, or the topic was recreated. Start the worker again: it says "
+            "what the topic holds and what to do."
+        )
+        self._in_background(self.group.stop_worker(error))
 
     async def look_for_hanging(self) -> None:
         """Recover the partitions whose transactions hang; called every few seconds."""

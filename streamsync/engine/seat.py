@@ -20,11 +20,12 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from streamsync.engine.commit import CommitError, FaultHook, Fenced, commit
+from streamsync.engine.fetch import Fetched
 from streamsync.engine.lane import LaneSpec, SourceRecord
 from streamsync.engine.port import KafkaPort
 from streamsync.engine.recovery import RecoveryCancelled
@@ -126,6 +127,8 @@ class Seat:
         """Records of fetches that began before this one may leave a hole, and are not taken."""
         self.dropped = 0
         """Times that fetched records were not taken; after a seek they must be read again."""
+        self.just_sought = False
+        """Nothing was taken since the last seek."""
         self._host = host
         self._pace = pace
         self._queue: deque[SourceRecord] = deque()
@@ -145,11 +148,15 @@ class Seat:
 
     # -- from the consumer
 
-    def offer(self, records: Sequence[SourceRecord]) -> None:
-        """Queue records of this partition, in order."""
-        self._queue.extend(records)
-        self._queue_bytes += sum([len(one.value) for one in records if one.value is not None])
-        self._wake.set()
+    def offer(self, fetched: Fetched) -> None:
+        """Queue what was read from `read_to` on."""
+        records = fetched.records
+        self.read_to = fetched.end
+        self.just_sought = False
+        if records:
+            self._queue.extend(records)
+            self._queue_bytes += sum([len(one.value) for one in records if one.value is not None])
+            self._wake.set()
 
     @property
     def overfull(self) -> bool:
@@ -169,6 +176,13 @@ class Seat:
         if self._queue:
             return self._queue[-1].offset + 1
         return self._work.position
+
+    @property
+    def done_to(self) -> int:
+        """Every record before this offset is committed; behind markers when nothing is left."""
+        if self._queue or len(self._work) or self.state is not SeatState.ACTIVE:
+            return self.committed_position
+        return max(self.committed_position, self.read_to)
 
     @property
     def touched(self) -> frozenset[tuple[str, int]]:
@@ -336,6 +350,7 @@ class Seat:
     def _stand_on(self, ground: Ground) -> None:
         self._port = ground.port
         self._batch_bytes = 0
+        self.read_to = ground.position
         self._work = PartitionWork(
             self._host.spec, LaneShard(self.partition, ground.rows), ground.position
         )

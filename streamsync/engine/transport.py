@@ -85,7 +85,7 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
         active_partitions: set[TP],
         timeout: float | None = None,
         max_records: int | None = None,
-    ) -> Mapping[TP, list[Any]]:
+    ) -> Mapping[TP, Any]:
         """As Faust's, but records of lanes are unpacked by `fetch`, whole batches at a time."""
         if not self.consumer.flow_active:
             return {}
@@ -94,12 +94,13 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
             raise ConsumerStoppedError
         stock = {tp for tp in active_partitions if tp.topic not in topics}
 
-        async def take() -> Mapping[Any, list[Any]]:
+        async def take() -> dict[Any, Any]:
             if fetcher._subscriptions.reassignment_in_progress:
                 await fetcher._subscriptions.wait_for_assignment()
-            found: Mapping[Any, list[Any]] = take_fetched(fetcher, topics, active_partitions)
-            if stock and not found:
-                found = await fetcher.fetched_records(stock, max_records=max_records)
+            found: dict[Any, Any] = {**take_fetched(fetcher, topics, active_partitions)}
+            if stock:
+                # Always, or agents would have to wait until lanes have nothing to do.
+                found |= await fetcher.fetched_records(stock, max_records=max_records)
             return found
 
         with fetcher._subscriptions.fetch_context():
@@ -175,16 +176,16 @@ class LaneConsumer(driver.Consumer):
             seat.fetch_floor = UNTIL_SEEK
         while left := {tp: seat for tp, seat in left.items() if tp in self.assignment()}:
             dropped = {tp: seat.dropped for tp, seat in left.items()}
+            offsets = {tp: seat.resume_position for tp, seat in left.items()}
             try:
-                await self._thread.seek_wait(
-                    {tp: seat.resume_position for tp, seat in left.items()}
-                )
+                await self._thread.seek_wait(offsets)
             except IllegalStateError:
                 continue  # one of them has just been revoked
             # No await from here on: a fetch is either counted as dropped, or still to come.
             for tp, seat in list(left.items()):
                 if seat.dropped == dropped[tp]:
                     seat.fetch_floor = self._fetch_number + 1
+                    seat.read_to, seat.just_sought = offsets[tp], True
                     del left[tp]
 
     # -- step 8: records to the lanes
@@ -258,7 +259,7 @@ class LaneConsumer(driver.Consumer):
         positions: dict[TP, int] = {}
         for lane in self._lanes.by_name.values():
             for partition, seat in lane.seats.items():
-                tp, position = TP(lane.spec.source, partition), seat.committed_position
+                tp, position = TP(lane.spec.source, partition), seat.done_to
                 self._lanes.metrics.lag.labels(lane.spec.name, str(partition)).set(
                     max(0, (self.end_offset(*tp) or position) - position)
                 )

@@ -181,7 +181,7 @@ class Views:
                 "seconds_left": left and left.seconds and round(left.seconds, 1),
             }
         end = self._app.lanes.group.end_offset(lane.spec.source, partition)
-        position = seat.committed_position
+        position = seat.done_to
         return self._row(lane, partition, str(seat.state), position) | {
             "end": end,
             "lag": None if end is None else max(0, end - position),

@@ -18,6 +18,7 @@ from streamsync.engine import port as port_module
 from streamsync.engine.cluster import Catalog, Cluster, LaneProducer
 from streamsync.engine.commit import Aborted, CommitError, CommitStep, Fenced, Unsettled, commit
 from streamsync.engine.evidence import HEADER, Origin, Place
+from streamsync.engine.fetch import Fetched
 from streamsync.engine.lane import (
     LaneSpec,
     Output,
@@ -429,8 +430,9 @@ class FakeHost:
         self.crashes.append(reason)
 
 
-def records(first: int, count: int, value: bytes = b"v") -> list[SourceRecord]:
-    return [SourceRecord("in", 0, first + n, 1, b"k", value) for n in range(count)]
+def records(first: int, count: int, value: bytes = b"v") -> Fetched:
+    found = [SourceRecord("in", 0, first + n, 1, b"k", value) for n in range(count)]
+    return Fetched(first, first + count, found)
 
 
 async def until(done: Callable[[], bool]) -> None:
@@ -528,7 +530,8 @@ async def test_a_fenced_seat_forgets_everything_and_asks_the_group() -> None:
 async def test_a_bug_in_a_step_stops_the_worker_before_the_commit() -> None:
     host: Any = FakeHost([])
     seat = Seat(host, 0, host.ground(), Pace())
-    seat.offer([*records(0, 2), *records(2, 1, b"bug")])
+    seat.offer(records(0, 2))
+    seat.offer(records(2, 1, b"bug"))
     await until(lambda: bool(host.crashes))
     await seat.release(5)
     assert isinstance(host.crashes[0], ZeroDivisionError)

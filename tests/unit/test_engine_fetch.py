@@ -156,9 +156,9 @@ def test_lanes_get_their_topics_and_the_rest_stays_for_faust() -> None:
     fetcher = FakeFetcher(**{"in": data, "stock": data, "gone": data})
     stock = TopicPartition("stock", 3)
     found = take_fetched(fetcher, {"in", "gone"}, {PLACE, stock})
-    assert {place: [r.value for r in records] for place, records in found.items()} == {
-        PLACE: [b"1", b"2"]
-    }
+    assert list(found) == [PLACE]
+    assert (found[PLACE].start, found[PLACE].end) == (0, 2)
+    assert [record.value for record in found[PLACE].records] == [b"1", b"2"]
     assert list(fetcher._records) == [stock]
     assert (fetcher.states[PLACE].position, fetcher.notified) == (2, 1)
 
@@ -168,8 +168,19 @@ def test_a_large_answer_is_taken_in_portions_of_whole_batches() -> None:
     fetcher = FakeFetcher(**{"in": data})
     sizes = []
     while fetcher._records:
-        sizes.append(len(take_fetched(fetcher, {"in"}, {PLACE})[PLACE]))
+        sizes.append(len(take_fetched(fetcher, {"in"}, {PLACE})[PLACE].records))
     assert sizes == [4_500, 1_500]
+
+
+def test_it_is_told_where_was_read_also_when_nothing_of_it_counts() -> None:
+    data = batch(7, [(b"k", b"v")], producer=7) + ending(8, 7, _COMMIT) + ending(9, 8, _ABORT)
+    fetcher = FakeFetcher(**{"in": data})
+    (fetcher._records[PLACE]._partition_records).next_fetch_offset = 4
+    fetcher.states[PLACE].position = 4
+    taken = take_fetched(fetcher, {"in"}, {PLACE})[PLACE]
+    assert (taken.start, taken.end, [record.offset for record in taken.records]) == (4, 10, [7])
+    fetcher = FakeFetcher(**{"in": ending(0, 8, _ABORT)})
+    assert take_fetched(fetcher, {"in"}, {PLACE})[PLACE] == (0, 1, [])
 
 
 def test_an_answer_from_before_a_seek_or_a_pause_is_dropped() -> None:
