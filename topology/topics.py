@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from streamsync.engine.lane import TopicSpec
+from streamsync.engine.lane import TOPIC_BYTES_MAX, TopicSpec
 
 BILLING_WEBHOOKS: Final = "billing-webhooks"
 CUSTOMERS: Final = "customers"
@@ -23,7 +23,12 @@ TOTALS: Final = "totals"
 POSTING_COMMANDS_PREFIX: Final = "posting-commands."
 
 _DAY_MS = 86_400_000
-_FOREVER = {"retention.ms": "-1"}
+_WRITTEN = {"max.message.bytes": TOPIC_BYTES_MAX}
+# Raw input, commands and the log are the evidence of the books: kept until an operator trims them.
+_FOREVER = _WRITTEN | {"retention.ms": "-1"}
+# A body of the size that the ingress takes, and a quarter of what a lane may write: so whatever is
+# wrong with an input, its dead letter holds it whole.
+_INPUT = _FOREVER | {"max.message.bytes": str(2 << 20)}
 
 
 def posting_commands(erp: str, entity: str) -> str:
@@ -68,5 +73,7 @@ _WIDE = (
     EXCEPTIONS,
     DEAD_LETTERS,
 )
-# Raw input, commands and the log are the evidence of the books: kept until an operator trims them.
-_CONFIG = {TOTALS: {"retention.ms": str(400 * _DAY_MS)}}
+_INPUTS = (BILLING_WEBHOOKS, CUSTOMERS, CONTROL, POSTING_CONFIRMATIONS)
+_CONFIG = dict.fromkeys(_INPUTS, _INPUT) | {
+    TOTALS: _WRITTEN | {"retention.ms": str(400 * _DAY_MS)},
+}

@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from streamsync.brokers import Brokers
-from streamsync.engine.lane import TopicSpec, Topology
+from streamsync.engine.lane import RECORD_BYTES_MAX, TopicSpec, Topology
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,10 @@ class Cluster:
             "compression.type": "lz4",
             "linger.ms": 5,
             "batch.size": 1 << 18,
+            "message.max.bytes": RECORD_BYTES_MAX,
+            # A full queue makes the commit wait, so a transaction costs no more memory than this.
             "queue.buffering.max.messages": 500_000,
+            "queue.buffering.max.kbytes": 64 << 10,
             "message.timeout.ms": TRANSACTION_TIMEOUT_MS,
         }
 

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+RECORD_BYTES_MAX = 8 << 20
+"""What a lane may write as one record, key and value; a larger one stops the worker."""
+TOPIC_BYTES_MAX = str(RECORD_BYTES_MAX + (64 << 10))
+"""`max.message.bytes` of topics that lanes write to: one record, and the head of its batch."""
+
 
 # Hundreds of thousands are made a second: Structs, and without a place in the garbage collector's
 # lists, since they hold nothing that could point back.

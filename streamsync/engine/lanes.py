@@ -23,7 +23,7 @@ from streamsync.engine.changelog import DELETES_KEPT_MS, Place
 from streamsync.engine.cluster import Catalog, Cluster
 from streamsync.engine.commit import FaultHook
 from streamsync.engine.evidence import find_open, look
-from streamsync.engine.lane import LaneSpec, TopicSpec, Topology
+from streamsync.engine.lane import TOPIC_BYTES_MAX, LaneSpec, TopicSpec, Topology
 from streamsync.engine.membership import Membership
 from streamsync.engine.metrics import EngineMetrics
 from streamsync.engine.recovery import PositionLost, RecoveryCancelled
@@ -42,6 +42,7 @@ CHANGELOG_CONFIG = {
     # A worker that was away for less than this still learns of every deleted row.
     "delete.retention.ms": str(DELETES_KEPT_MS),
     "compression.type": "producer",
+    "max.message.bytes": TOPIC_BYTES_MAX,
 }
 
 

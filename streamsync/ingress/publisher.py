@@ -23,9 +23,15 @@ logger = logging.getLogger(__name__)
 _POLL_S = 0.05
 _PROBE_S = 2
 
+TOO_LARGE = "record_too_large"
+_TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE}
+
 
 class NotStored(Exception):
-    """The broker did not take the record; `reason` is one word for a counter."""
+    """The broker did not take the record; `reason` is one word for a counter.
+
+    `TOO_LARGE` stays so however often it is sent; all others may pass.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -78,6 +84,8 @@ class Publisher:
         except BufferError as error:
             raise NotStored("queue_full") from error
         except KafkaException as error:
+            if error.args[0].code() in _TOO_LARGE:
+                raise NotStored(TOO_LARGE) from error
             self._note_failure(error.args[0])
             raise NotStored("broker_refused") from error
         try:
@@ -102,7 +110,7 @@ class Publisher:
             if error is None:
                 stored.set_result(None)
             else:
-                stored.set_exception(NotStored("broker_away"))
+                stored.set_exception(NotStored(_reason_of(error)))
 
     def _note_failure(self, error: KafkaError) -> None:
         self._reachable = False
@@ -115,7 +123,7 @@ class Publisher:
         if not batch:
             return
         for _, error in batch:
-            if error is not None:
+            if error is not None and error.code() not in _TOO_LARGE:
                 self._note_failure(error)
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._settle, batch)
@@ -152,3 +160,7 @@ class Publisher:
                 self._broken.clear()
         self._producer.flush(_PROBE_S * 4)
         self._hand_over()
+
+
+def _reason_of(error: KafkaError) -> str:
+    return TOO_LARGE if error.code() in _TOO_LARGE else "broker_away"

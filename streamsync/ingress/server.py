@@ -21,7 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from streamsync.core.records import RawWebhook
 from streamsync.ingress.masking import mask_cards
 from streamsync.ingress.metrics import IngressMetrics
-from streamsync.ingress.publisher import NotStored
+from streamsync.ingress.publisher import TOO_LARGE, NotStored
 from streamsync.ingress.settings import IngressLimits
 from streamsync.ingress.throttle import Bucket
 from streamsync.sources import SOURCES, account_key
@@ -184,6 +184,10 @@ class Ingress:
             with self.metrics.store_seconds.time():
                 await self._store(account_key(self._tenant, configured.name, named), raw)
         except NotStored as why:
+            if why.reason == TOO_LARGE:
+                raise _Refused(
+                    413, TOO_LARGE, "The topic takes no record of this size; send smaller events."
+                ) from why
             raise self._unavailable(why.reason) from why
         self.metrics.stored_bytes.labels(configured.name).inc(len(masked))
         if masked is not body:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
 import os
+import random
 import subprocess
 import time
 import urllib.error
@@ -16,11 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
+from streamsync.brokers import Brokers
 from streamsync.contracts.codec import Contracts
 from streamsync.contracts.registry import SchemaRegistry
 from streamsync.core.records import RawWebhook
 from streamsync.engine.partitioner import account_partition
+from streamsync.ingress.publisher import TOO_LARGE, NotStored, Publisher
 from streamsync.sources.signature import SigningSecret, sign
 from tests import stripe_payloads as p
 from tests.ingress_process import (
@@ -86,7 +93,14 @@ def test_what_is_answered_200_is_on_the_topic_under_its_account(door: Door) -> N
         json.dumps(p.event("invoice.paid", p.invoice(customer=f"cus_{at}"))).encode()
         for at in range(20)
     ]
-    assert [door.post(body) for body in bodies] == [200] * 20
+    # Noise, which no compression makes smaller: 900 kB, and all that the door takes.
+    for size in (900_000, 1024 * 1024):
+        small = json.dumps(p.event("invoice.paid", p.invoice(footer=""))).encode()
+        noise = base64.b64encode(random.Random(size).randbytes(size))[: size - len(small)]
+        bodies.append(
+            json.dumps(p.event("invoice.paid", p.invoice(footer=noise.decode()))).encode()
+        )
+    assert [door.post(body) for body in bodies] == [200] * 22
     kept = door.kept()
     assert {raw.body for _, _, raw in kept} == set(bodies)
     count = partitions_of(door.broker)
@@ -101,12 +115,31 @@ def test_what_is_not_proven_touches_no_topic(door: Door) -> None:
     body = json.dumps(p.event("invoice.paid", p.invoice())).encode()
     assert door.post(body, **{"Stripe-Signature": "t=1,v1=" + "0" * 64}) == 401
     assert door.post(b"x" * (1024 * 1024 + 1)) == 413
+    assert door.post(b"x" * 5_000_000) == 413
     assert door.post(body, **{"Content-Type": "text/xml"}) == 415
     assert door.post(b"nonsense") == 400
     assert door.kept() == []
     _, metrics = door.process.get("/metrics")
     line = 'streamsync_ingress_requests_total{outcome="signature_wrong",source="stripe"} 1.0'
     assert line in metrics
+
+
+async def test_a_record_that_the_broker_finds_too_large_is_no_outage(broker: str) -> None:
+    topic = f"small-{uuid.uuid4().hex[:8]}"
+    admin = AdminClient({"bootstrap.servers": broker})
+    created = admin.create_topics([NewTopic(topic, 1, 1, config={"max.message.bytes": "10000"})])
+    created[topic].result(30)
+    publisher = Publisher(Brokers.of(broker), topic, timeout_ms=10_000)
+    try:
+        while not publisher.reachable:
+            await asyncio.sleep(0.05)
+        for size in (50_000, 9_000_000):  # above the topic's size, and above the producer's
+            with pytest.raises(NotStored, match=TOO_LARGE):
+                await publisher.publish(topic, b"k", random.Random(1).randbytes(size))
+            assert publisher.reachable
+            await publisher.publish(topic, b"k", b"small")
+    finally:
+        await publisher.close()
 
 
 def test_sigterm_drains_and_ends_in_good_order(door: Door) -> None:

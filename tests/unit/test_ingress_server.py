@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 
 from streamsync.core.records import RawWebhook
 from streamsync.ingress.ingest import ingest
-from streamsync.ingress.publisher import NotStored
+from streamsync.ingress.publisher import TOO_LARGE, NotStored
 from streamsync.ingress.server import Ingress
 from streamsync.ingress.settings import IngressLimits
 from streamsync.sources import SOURCES
@@ -38,12 +38,13 @@ class MemoryStore:
     kept: list[tuple[str, RawWebhook]] = field(default_factory=list)
     failures: int = 0
     seconds: float = 0
+    reason: str = "broker_away"
 
     async def store(self, key: str, raw: RawWebhook) -> None:
         await asyncio.sleep(self.seconds)
         if self.failures:
             self.failures -= 1
-            raise NotStored("broker_away")
+            raise NotStored(self.reason)
         self.kept.append((key, raw))
 
 
@@ -218,6 +219,15 @@ async def test_without_the_broker_nothing_is_answered_2xx() -> None:
         status, answer, headers = await d.post()
         assert (status, answer["error"], headers["Retry-After"]) == (503, "broker_away", "5")
         assert d.store.kept == []
+        assert (await d.post())[0] == 200
+
+
+async def test_what_the_broker_finds_too_large_gets_413_since_again_would_not_help() -> None:
+    async with door(MemoryStore(failures=1, reason=TOO_LARGE)) as d:
+        status, answer, headers = await d.post()
+        assert (status, answer["error"]) == (413, "record_too_large")
+        assert "Retry-After" not in headers
+        assert d.count("record_too_large") == 1
         assert (await d.post())[0] == 200
 
 
