@@ -44,7 +44,6 @@ QUEUE_LOW = 2_000
 QUEUE_BYTES_HIGH = 32 << 20
 QUEUE_BYTES_LOW = 8 << 20
 BATCH_BYTES_MAX = 16 << 20
-OUTPUTS_MAX = 50_000
 UNTIL_SEEK = 1 << 62
 _RECORDS_PER_TURN = 100
 
@@ -263,7 +262,7 @@ class Seat:
         return (
             len(self._work) >= RECORDS_MAX
             or self._batch_bytes >= BATCH_BYTES_MAX
-            or self._work.pending > OUTPUTS_MAX
+            or self._work.is_full
             or (len(self._work) > 0 and now - self._work_began > WORK_MAX_S)
         )
 
@@ -275,9 +274,12 @@ class Seat:
         room = BATCH_BYTES_MAX - self._batch_bytes
         if size * count > room:
             count = max(1, room // size)
-        self._queue_bytes -= size * count
-        self._batch_bytes += size * count
-        self._work.apply([queue.popleft() for _ in range(count)])
+        records = [queue.popleft() for _ in range(count)]
+        taken = self._work.apply(records)
+        if taken < count:
+            queue.extendleft(reversed(records[taken:]))
+        self._queue_bytes -= size * taken
+        self._batch_bytes += size * taken
         if not len(self._work):
             self._batch_bytes = 0  # all of them were done before: there is nothing to commit
         if not queue:

@@ -6,6 +6,10 @@ a shard keeps decoded values in a cache, the names of changed ones in a dirty ma
 drains, and a journal of the current step that can be played backwards. The order of dirty
 names is only kept for kinds of rows that steps scan.
 
+Memory is bounded by bytes. What a row takes as bytes is known when it is read and when it is
+written; a new row counts as much as the last ones that were written, on average, or as one that
+is tried now and then. Rows that don't differ from the store are evicted, oldest first.
+
 Invariants: the store below holds only committed rows and doesn't change during a step; every
 dirty row is in the cache; an evicted row is never dirty.
 """
@@ -30,7 +34,10 @@ class _Nothing:
 _ABSENT: Final = _Nothing()
 _UNKNOWN: Final = _Nothing()
 
-CACHED_ROWS_MAX = 50_000
+CACHE_BYTES_MAX = 16 << 20
+"""Of one partition, rows as bytes; what they take as Python's objects is a few times that."""
+_CELL_BYTES = 256
+"""What a row takes beside its value: name, cell, places in dictionaries."""
 
 
 class RowStore(Protocol):
@@ -73,18 +80,27 @@ class _Cell(msgspec.Struct, gc=False):
     """A row as steps see it; `kind` is set while it differs from the store."""
 
     value: Any
+    size: int
     kind: RowType[Any] | None = None
 
 
 class LaneShard:
     """A shard over a row store; satisfies `lane.Shard`."""
 
-    __slots__ = ("_cache", "_dirty", "_journal", "_orders", "_store", "begin_step", "partition")
+    __slots__ = (
+        "_cache", "_cached_bytes", "_dirty", "_journal", "_mean_bytes", "_orders", "_store",
+        "_written", "begin_step", "changed_bytes", "partition",
+    )  # fmt: skip
 
     def __init__(self, partition: int, store: RowStore) -> None:
         self.partition = partition
         self._store = store
         self._cache: dict[str, _Cell] = {}
+        self._cached_bytes = 0
+        self._mean_bytes = _CELL_BYTES
+        self.changed_bytes = 0
+        """About how many bytes the dirty rows are."""
+        self._written: list[tuple[bytes, bytes | None]] = []
         self._dirty: dict[str, _Cell] = {}
         self._orders: dict[str, KeyOrder] = {}  # by head
         self._journal: list[tuple[str, _Cell, Any, RowType[Any] | None]] = []
@@ -105,10 +121,12 @@ class LaneShard:
         name = row.head + key
         cell = self._cache.get(name)
         if cell is None:
-            cell = self._cache[name] = _Cell(_UNKNOWN)
+            cell = self._cache[name] = _Cell(_UNKNOWN, self._mean_bytes)
+            self._cached_bytes += cell.size
         self._journal.append((name, cell, cell.value, cell.kind))
         if cell.kind is None:
             self._dirty[name] = cell
+            self.changed_bytes += cell.size
             if self._orders and (order := self._orders.get(row.head)) is not None:
                 order.add(name)
         cell.value = value
@@ -152,7 +170,8 @@ class LaneShard:
                 cursor = found + "\0"
                 cell = self._cache.get(found)
                 if cell is None:
-                    cell = self._cache[found] = _Cell(row.decode(found, data))
+                    cell = self._cache[found] = _Cell(row.decode(found, data), len(data))
+                    self._cached_bytes += len(data)
                 value = cell.value
             else:
                 return
@@ -167,17 +186,19 @@ class LaneShard:
         for name, cell, value, kind in reversed(self._journal):
             if kind is None:
                 del self._dirty[name]
+                self.changed_bytes -= cell.size
                 order = self._orders.get(_head(name))
                 if order is not None:
                     order.discard(name)
             if value is _UNKNOWN:
                 del self._cache[name]
+                self._cached_bytes -= cell.size
             cell.value, cell.kind = value, kind
         self._journal.clear()
 
     def changes(self) -> list[tuple[bytes, bytes | None]]:
         """Every dirty row as bytes, `None` for a deleted one, in order of first change."""
-        return [
+        self._written = [
             (
                 name.encode(),
                 None
@@ -186,23 +207,50 @@ class LaneShard:
             )
             for name, cell in self._dirty.items()
         ]
+        return self._written
 
     def committed(self) -> None:
-        """The dirty rows are in the store now."""
-        for cell in self._dirty.values():
+        """What `changes` gave last is in the store now."""
+        sizes = [0 if data is None else len(data) for _, data in self._written]
+        for cell, size in zip(self._dirty.values(), sizes, strict=True):
             cell.kind = None
+            cell.size = size
+        if sizes:
+            total = sum(sizes)
+            self._cached_bytes += total - self.changed_bytes
+            self._mean_bytes = total // len(sizes)
+        self._written, self.changed_bytes = [], 0
         self._dirty.clear()
         self._orders.clear()
         self._journal.clear()
-        if len(self._cache) > CACHED_ROWS_MAX:
-            for key in list(self._cache)[: len(self._cache) - CACHED_ROWS_MAX // 2]:
-                del self._cache[key]
+        self.keep_bounded()
+
+    def keep_bounded(self) -> None:
+        """Evict rows that don't differ from the store when there are too many; between steps."""
+        cache = self._cache
+        if self._dirty:
+            cell = next(reversed(self._dirty.values()))
+            if cell.value is not _ABSENT and cell.kind is not None:
+                self._mean_bytes = max(self._mean_bytes, len(cell.kind.encode(cell.value)))
+        if self._cached_bytes + len(cache) * _CELL_BYTES <= CACHE_BYTES_MAX:
+            return
+        left = self._cached_bytes + len(cache) * _CELL_BYTES - CACHE_BYTES_MAX // 2
+        for name in [name for name, cell in cache.items() if cell.kind is None]:
+            if left <= 0:
+                break
+            size = cache.pop(name).size
+            self._cached_bytes -= size
+            left -= size + _CELL_BYTES
 
     # -- inside
 
     def _load(self, row: RowType[Any], name: str) -> _Cell:
         data = self._store.get(name.encode())
-        cell = self._cache[name] = _Cell(_ABSENT if data is None else row.decode(name, data))
+        if data is None:
+            cell = self._cache[name] = _Cell(_ABSENT, 0)
+        else:
+            cell = self._cache[name] = _Cell(row.decode(name, data), len(data))
+            self._cached_bytes += cell.size
         return cell
 
     def _committed(self, start: str, low: str) -> Iterator[tuple[str, bytes]]:

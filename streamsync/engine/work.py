@@ -3,6 +3,10 @@
 Problem: Kafka and the in-memory driver must run steps, treat poison records and collect outputs
 in exactly the same way, or a test in memory would prove nothing. Both use this class: they hand
 it records, take the batch it has collected, commit it and say so.
+
+What is not committed yet is in memory, so it is bounded by bytes: a small record may cause large
+outputs or change large rows. When the bound is reached no further record is taken; one step may
+exceed it by what it writes at once.
 """
 
 from __future__ import annotations
@@ -12,6 +16,10 @@ from dataclasses import dataclass
 
 from streamsync.engine.lane import LaneSpec, Output, Poison, SourceRecord
 from streamsync.engine.shard import LaneShard
+
+OUTPUTS_MAX = 50_000
+OUTPUT_BYTES_MAX = 16 << 20
+CHANGED_BYTES_MAX = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,7 @@ class PartitionWork:
         self.skipped = 0
         self._poison = 0
         self._records = 0
+        self._output_bytes = 0
         self._loop_backs: list[tuple[Output, int]] = []
         self._outputs: list[tuple[Output, int]] = []
 
@@ -45,14 +54,23 @@ class PartitionWork:
         return self._records
 
     @property
-    def pending(self) -> int:
-        """Records that wait to be written, apart from rows."""
-        return len(self._outputs) + len(self._loop_backs)
+    def is_full(self) -> bool:
+        """Whether so much waits to be written that it should be committed first."""
+        return (
+            self._output_bytes > OUTPUT_BYTES_MAX
+            or len(self._outputs) + len(self._loop_backs) > OUTPUTS_MAX
+            or self.shard.changed_bytes > CHANGED_BYTES_MAX
+        )
 
-    def apply(self, records: Iterable[SourceRecord]) -> None:
-        """Run the step over records; those below the position were done before, and are skipped."""
+    def apply(self, records: Iterable[SourceRecord]) -> int:
+        """Run the step over records, until the outputs are full; gives how many were taken.
+
+        Those below the position were done before, and are skipped.
+        """
         shard, step, source = self.shard, self.lane.step, self.lane.source
         begin_step, add_output = shard.begin_step, self._outputs.append
+        size, size_max = self._output_bytes, OUTPUT_BYTES_MAX
+        before = self._records + self.skipped
         for record in records:
             offset = record.offset
             if offset < self.position:
@@ -69,12 +87,19 @@ class PartitionWork:
                 self._poison += 1
                 made = tuple(self.lane.dead_letter(record, poison))
             for output in made:
+                if (value := output.value) is not None:
+                    size += len(value)
                 if output.topic == source:
                     self._loop_backs.append((output, record.timestamp_ms))
                 else:
                     add_output((output, record.timestamp_ms))
             self._records += 1
             self.position = offset + 1
+            if size > size_max:
+                break
+        self._output_bytes = size
+        shard.keep_bounded()
+        return self._records + self.skipped - before
 
     def batch(self) -> Batch | None:
         """Everything since the last commit; `None` when nothing was read."""
@@ -96,4 +121,4 @@ class PartitionWork:
         self.shard.committed()
         # New lists, since the batch that was handed out keeps the old ones.
         self._loop_backs, self._outputs = [], []
-        self._records = self._poison = 0
+        self._records = self._poison = self._output_bytes = 0
