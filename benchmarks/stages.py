@@ -31,8 +31,9 @@ from benchmarks.workload import FRESH, KEYS, PARTITIONS, State, encode_event, ev
 from streamsync.engine.app import GC_THRESHOLDS
 from streamsync.engine.fetch import unpack
 from streamsync.engine.lane import LaneSpec, Output, SourceRecord
-from streamsync.engine.partitioner import account_partition
-from streamsync.engine.port import produce
+from streamsync.engine.partitioner import KeyPartitions, account_partition
+from streamsync.engine.producing import arguments_of, produce_all
+from streamsync.engine.routes import Routes
 from streamsync.engine.seat import RECORDS_MAX
 from streamsync.engine.shard import LaneShard, MemoryRows
 from streamsync.engine.work import PartitionWork
@@ -40,6 +41,19 @@ from streamsync.engine.work import PartitionWork
 _RECORDS_PER_BATCH = 1_000
 _LZ4 = 3
 _NOWHERE = "127.0.0.1:1"
+_KEYS = KeyPartitions(account_partition, PARTITIONS)
+
+
+class _Topics:
+    """All topics alike."""
+
+    def partitions(self, _topic: str) -> int:
+        return PARTITIONS
+
+    def keys(self, _topic: str) -> KeyPartitions:
+        return _KEYS
+
+
 Costs = dict[str, float]
 """Microseconds an event, by stage."""
 
@@ -92,14 +106,14 @@ def _business(records: Sequence[SourceRecord], codec: str) -> None:
 
 
 def _outputs(producer: Producer, outputs: Sequence[tuple[Output, int]]) -> None:
-    for output, timestamp_ms in outputs:
-        partition = account_partition(output.key, PARTITIONS)
-        produce(producer, output.topic, output.key, output.value, partition, timestamp_ms)
+    routes = Routes(_Topics())
+    produce_all(producer, arguments_of(outputs, routes.of(outputs)))
 
 
 def _changelog(producer: Producer, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
-    for key, value in rows:
-        produce(producer, "changelog", key, value, 0, 1)
+    produce_all(
+        producer, (("changelog", value, key, 0, None, None, 1, None) for key, value in rows)
+    )
 
 
 def _store(database: Any, rows: Sequence[tuple[bytes, bytes | None]]) -> None:

@@ -20,6 +20,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from streamsync.brokers import Brokers
 from streamsync.engine.lane import RECORD_BYTES_MAX, TopicSpec, Topology
+from streamsync.engine.partitioner import KeyPartitions
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +173,7 @@ class Catalog:
         self._lock = threading.Lock()
         self._partitions: dict[str, int] = {}
         self._ids: dict[str, str] = {}
+        self._keys: dict[int, KeyPartitions] = {}
 
     def declare(self, topics: Iterable[TopicSpec], *, attempts: int = 20) -> None:
         """Make sure that topics exist as specified; blocks.
@@ -202,6 +204,12 @@ class Catalog:
             self.declare([self._topology.topic(topic)])
             count = self._partitions[topic]
         return count
+
+    def keys(self, topic: str) -> KeyPartitions:
+        """Keys and their partitions, shared by all topics with as many."""
+        count = self.partitions(topic)
+        with self._lock:
+            return self._keys.setdefault(count, KeyPartitions(self._topology.partitioner, count))
 
     def topic_id(self, topic: str) -> str:
         """The id that the broker gave a topic; a deleted and recreated one has another."""

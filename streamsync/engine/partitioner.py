@@ -8,11 +8,16 @@ producer that writes keys without `|` therefore agrees without any setting.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 _MASK = 0xFFFFFFFF
 _MULTIPLIER = 0x5BD1E995
 _SEED = 0x9747B28C
+
+KEYS_KEPT_MAX = 1 << 16
+
+Partitioner = Callable[[bytes | None, int], int]
 
 
 def murmur2(data: bytes) -> int:
@@ -37,3 +42,18 @@ def account_partition(key: bytes | None, partitions: int) -> int:
     if key is None:
         return 0
     return (murmur2(key.split(b"|", 1)[0]) & 0x7FFFFFFF) % partitions
+
+
+class KeyPartitions(dict[bytes | None, int]):
+    """Keys and their partitions, of all topics with one number of partitions. Safe in threads."""
+
+    def __init__(self, partitioner: Partitioner, count: int) -> None:
+        super().__init__()
+        self._partitioner = partitioner
+        self._count = count
+
+    def __missing__(self, key: bytes | None) -> int:
+        if len(self) >= KEYS_KEPT_MAX:
+            self.clear()
+        partition = self[key] = self._partitioner(key, self._count)
+        return partition

@@ -19,12 +19,12 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from streamsync.engine.cluster import TRANSACTION_TIMEOUT_MS, Catalog, Cluster, LaneProducer
 from streamsync.engine.commit import Aborted, Fenced, Unsettled
 from streamsync.engine.evidence import HEADER, Origin, Place
-from streamsync.engine.lane import Output, Topology
+from streamsync.engine.lane import Output
+from streamsync.engine.producing import arguments_of, produce_all
+from streamsync.engine.routes import Headers, Routes, Way
 from streamsync.engine.trouble import DatabaseTrouble
 
 MARKER = b"\0position"
-
-Headers = list[tuple[str, str | bytes | None]]
 
 # Longer than the broker keeps a transaction open: afterwards it has decided by itself.
 SETTLE_TIMEOUT_S = TRANSACTION_TIMEOUT_MS / 1_000 + 5.0
@@ -70,10 +70,6 @@ class Marker:
         return cls(int(position), int(start), frozenset(touched), frozenset(written))
 
 
-class OutputTooLarge(Exception):
-    """A step wrote a record that no broker will take; the worker stops."""
-
-
 class RowsOnDisk(Protocol):
     """Where step 8 writes."""
 
@@ -94,7 +90,7 @@ class LoopBackProducer:
         self._lock = threading.Lock()
         self._producer: Producer | None = None
 
-    def send(self, records: Sequence[tuple[Output, int]], place: Callable[[Output], int]) -> None:
+    def send(self, records: Sequence[tuple[Output, int]], ways: Sequence[Way]) -> None:
         """Write records and wait until the broker has all of them; else `Unsettled`."""
         failed: list[KafkaError] = []
         delivered = 0
@@ -110,11 +106,7 @@ class LoopBackProducer:
                 self._producer = self._cluster.producer()
             producer = self._producer
         try:
-            for output, timestamp_ms in records:
-                produce(
-                    producer, output.topic, output.key, output.value, place(output),
-                    timestamp_ms, done,
-                )  # fmt: skip
+            produce_all(producer, arguments_of(records, ways, done))
             end = time.monotonic() + SETTLE_TIMEOUT_S
             while delivered < len(records) and time.monotonic() < end:
                 producer.poll(0.01)
@@ -125,44 +117,6 @@ class LoopBackProducer:
                 # A failed idempotent producer may refuse everything after it.
                 self._producer = None
             raise Unsettled(f"loop-backs not delivered: {failed[0] if failed else 'no answer'}")
-
-
-def produce(
-    producer: Producer,
-    topic: str,
-    key: bytes | None,
-    value: bytes | None,
-    partition: int,
-    timestamp_ms: int,
-    on_delivery: Callable[[KafkaError | None, Message], None] | None = None,
-    headers: Headers | None = None,
-) -> None:
-    """Hand one record to librdkafka, waiting while its queue is full."""
-    while True:
-        try:
-            # By position: names would cost more than the call. A record from before 1970 has
-            # no time that Kafka takes.
-            producer.produce(
-                topic,
-                value,
-                key,
-                partition,
-                on_delivery,
-                None,
-                timestamp_ms if timestamp_ms > 0 else 0,
-                headers,
-            )
-            return
-        except BufferError:
-            producer.poll(0.1)
-        except KafkaException as raised:
-            if raised.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                raise OutputTooLarge(
-                    f"An output of {len(value or b'')} bytes to {topic!r}, key "
-                    f"{key!r}, is more than the producer may send: the step must write "
-                    "smaller records."
-                ) from raised
-            raise
 
 
 def _error_of(raised: KafkaException | SystemError) -> KafkaError:
@@ -187,7 +141,6 @@ class KafkaPort:
     def __init__(  # noqa: PLR0913
         self,
         *,
-        topology: Topology,
         catalog: Catalog,
         producer: LaneProducer,
         loop_backs: LoopBackProducer,
@@ -197,8 +150,7 @@ class KafkaPort:
         marker: Marker,
         any_open: Callable[[Iterable[Place]], bool],
     ) -> None:
-        self._partitioner = topology.partitioner
-        self._catalog = catalog
+        self._routes = Routes(catalog)
         self._held: LaneProducer | None = producer
         self._loop_backs = loop_backs
         self._changelog = changelog
@@ -214,7 +166,7 @@ class KafkaPort:
         self._abandoned = False
 
     def loop_back(self, records: Sequence[tuple[Output, int]]) -> None:
-        self._loop_backs.send(records, self._place)
+        self._loop_backs.send(records, self._routes.of(records))
 
     def begin(self) -> None:
         self._look_after_a_lost_connection()
@@ -222,43 +174,33 @@ class KafkaPort:
         self._call(self._producer.begin_transaction)
 
     def outputs(self, records: Sequence[tuple[Output, int]]) -> None:
-        partition_of, written = self._place, self._written
-        places = [(output.topic, partition_of(output)) for output, _ in records]
-        if not self._touched.issuperset(places):
+        ways = self._routes.of(records)
+        used = set(ways)
+        if not self._touched.issuperset(places := [way.place for way in used]):
             self._announce(places)
+        for way in used:
+            way.headers = self._first_on(way.place)
 
-        def send() -> None:
-            producer = self._producer
-            for (output, timestamp_ms), place in zip(records, places, strict=True):
-                headers = None if place in written else self._first_on(place)
-                produce(
-                    producer, place[0], output.key, output.value, place[1], timestamp_ms, None,
-                    headers,
-                )  # fmt: skip
-
-        self._call(send, again=False)
+        each = arguments_of(records, ways)
+        self._call(lambda: produce_all(self._producer, each), again=False)
 
     def changelog(self, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
         # Wall clock on purpose: compaction and retention of the changelog go by it.
-        self._timestamp_ms = int(time.time() * 1_000)
-
-        def send() -> None:
-            producer, topic, partition = self._producer, self._changelog, self._partition
-            timestamp_ms = self._timestamp_ms
-            for key, value in rows:
-                produce(producer, topic, key, value, partition, timestamp_ms)
-
-        self._call(send, again=False)
+        now_ms = self._timestamp_ms = int(time.time() * 1_000)
+        topic, partition = self._changelog, self._partition
+        each = ((topic, value, key, partition, None, None, now_ms, None) for key, value in rows)
+        self._call(lambda: produce_all(self._producer, each), again=False)
 
     def marker(self, position: int) -> None:
         self._marker_offset = None
         value = self._marker(position).encode()
 
         def send() -> None:
-            produce(
-                self._producer, self._changelog, MARKER, value, self._partition,
-                self._timestamp_ms, self._marker_delivered,
+            marker = (
+                self._changelog, value, MARKER, self._partition, self._marker_delivered, None,
+                self._timestamp_ms, None,
             )  # fmt: skip
+            produce_all(self._producer, [marker])
 
         self._call(send, again=False)
 
@@ -351,11 +293,6 @@ class KafkaPort:
             raise Unsettled(f"the connection was lost, and nobody answers: {error!r}") from error
         if hangs:
             raise Unsettled("the connection was lost, and a transaction seems to hang")
-
-    def _place(self, output: Output) -> int:
-        count = self._catalog.partitions(output.topic)  # creates a topic that is new
-        partition = output.partition
-        return self._partitioner(output.key, count) if partition is None else partition
 
     def _marker_delivered(self, error: KafkaError | None, message: Message) -> None:
         self._marker_offset = None if error is not None else message.offset()

@@ -129,7 +129,6 @@ class LaneRuntime:
         lanes, store = self._lanes, self.store
         lanes.metrics.recovery_rows.labels(self.spec.name).inc(recovered.changelog_rows)
         port = KafkaPort(
-            topology=lanes.topology,
             catalog=lanes.catalog,
             producer=recovered.producer,
             loop_backs=self._loop_backs,

@@ -29,8 +29,9 @@ from streamsync.engine.lane import (
     Topology,
 )
 from streamsync.engine.lanes import Lanes
-from streamsync.engine.partitioner import account_partition
-from streamsync.engine.port import MARKER, KafkaPort, LoopBackProducer, Marker, OutputTooLarge
+from streamsync.engine.partitioner import KeyPartitions, account_partition
+from streamsync.engine.port import MARKER, KafkaPort, LoopBackProducer, Marker
+from streamsync.engine.producing import OutputTooLarge
 from streamsync.engine.rows import RowType
 from streamsync.engine.seat import (
     BATCH_BYTES_MAX,
@@ -128,6 +129,9 @@ class FakeCatalog:
     def partitions(self, topic: str) -> int:
         return TOPOLOGY.topic(topic).partitions
 
+    def keys(self, topic: str) -> KeyPartitions:
+        return KeyPartitions(TOPOLOGY.partitioner, self.partitions(topic))
+
 
 class FakeDisk:
     def __init__(self) -> None:
@@ -147,7 +151,6 @@ def port_over(
     any_open: Callable[[Iterable[Place]], bool] = lambda _places: False,
 ) -> KafkaPort:
     return KafkaPort(
-        topology=TOPOLOGY,
         catalog=cast(Catalog, FakeCatalog()),
         producer=cast(LaneProducer, producer),
         loop_backs=LoopBackProducer(Cluster("127.0.0.1:1")),
