@@ -184,6 +184,9 @@ class LaneRuntime:
     async def set_fetching(self, partition: int, fetching: bool) -> None:
         await self._lanes.group.set_fetching(self.spec.source, partition, fetching)
 
+    def end_offset(self, partition: int) -> int | None:
+        return self._lanes.group.end_offset(self.spec.source, partition)
+
     async def run_in_thread(self, call: Callable[[], None]) -> None:
         await asyncio.get_running_loop().run_in_executor(self._lanes.pool, call)
 

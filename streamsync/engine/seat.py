@@ -4,10 +4,11 @@ Problem: a quiet partition must answer at once, a busy one must fill its transac
 one commits no other may wait. So each partition is a task of its own with the commit rule
 
     commit when the current batch is done, no commit is in flight, and the last one began
-    at least `gap` ago; at most about 10,000 records, at most about a second of work
+    at least `gap` ago; at most about 20,000 records, at most about a second of work
 
-where the gap grows with the number of partitions that are committing (`pace`). The commit itself
-runs in a thread. What goes wrong in it is repaired here: `Aborted` and `Unsettled` recover the
+where the gap grows with the number of partitions that are committing (`pace`). Nothing is gained
+by small transactions while thousands of records wait at the broker: then a batch is only done
+when it is full, and a row that changes often is written once. The commit itself runs in a thread. What goes wrong in it is repaired here: `Aborted` and `Unsettled` recover the
 partition in place, `Fenced` forgets it and asks the group, anything else stops the worker.
 """
 
@@ -35,17 +36,22 @@ from streamsync.engine.work import Batch, PartitionWork
 
 log = logging.getLogger(__name__)
 
-RECORDS_MAX = 10_000
+RECORDS_MAX = 20_000
 WORK_MAX_S = 1.0
 FAILURES_MAX = 8
-QUEUE_HIGH = 8_000
-QUEUE_LOW = 2_000
+# So far behind the end of its source, a partition fills its transactions.
+BEHIND_MIN = 1_000
+QUEUE_HIGH = 20_000
+QUEUE_LOW = 8_000
 # Records may be large, and a step may write many: memory per partition is bounded in bytes too.
 QUEUE_BYTES_HIGH = 32 << 20
 QUEUE_BYTES_LOW = 8 << 20
 BATCH_BYTES_MAX = 16 << 20
 UNTIL_SEEK = 1 << 62
-_RECORDS_PER_TURN = 100
+_RECORDS_AT_ONCE = 100
+# A turn is long enough that records and rows of one partition stay in the processor's caches,
+# and short enough that all partitions have theirs before the next fetch is due.
+_TURN_S = 0.002
 
 
 class CommitRefused(Exception):
@@ -81,6 +87,8 @@ class SeatHost(Protocol):
     async def seek(self, seat: Seat) -> None: ...
 
     async def set_fetching(self, partition: int, fetching: bool) -> None: ...
+
+    def end_offset(self, partition: int) -> int | None: ...
 
     async def run_in_thread(self, call: Callable[[], None]) -> None: ...
 
@@ -237,7 +245,9 @@ class Seat:
             await self._recover()
         now = time.monotonic()
         due = self._commit_began + self._pace.gap(now)
-        if not self._queue and (not len(self._work) or now < due):
+        if len(self._work) and self._is_behind:
+            due = max(due, self._work_began + WORK_MAX_S)
+        if not self._queue and (not len(self._work) or (now < due and not self._full(now))):
             self._wake.clear()
             wait = None if not len(self._work) else due - now
             try:
@@ -248,7 +258,10 @@ class Seat:
         if self._queue and not self._full(now):
             if not len(self._work):
                 self._work_began = now
-            self._apply_some()
+            end = now + _TURN_S
+            while self._queue and now < end and not self._full(now):
+                self._apply_some()
+                now = time.monotonic()
             await self._keep_queue_bounded()
             # Let other partitions have their turn, and more records arrive.
             await asyncio.sleep(0)
@@ -257,6 +270,11 @@ class Seat:
         now = time.monotonic()
         if len(self._work) and (now >= due or self._full(now)):
             await self._commit()
+
+    @property
+    def _is_behind(self) -> bool:
+        end = self._host.end_offset(self.partition)
+        return end is not None and end - self._work.position > BEHIND_MIN
 
     def _full(self, now: float) -> bool:
         return (
@@ -268,7 +286,7 @@ class Seat:
 
     def _apply_some(self) -> None:
         queue = self._queue
-        count = min(_RECORDS_PER_TURN, len(queue), RECORDS_MAX - len(self._work))
+        count = min(_RECORDS_AT_ONCE, len(queue), RECORDS_MAX - len(self._work))
         # Records of one queue are taken to be of one size: to count again would cost too much.
         size = self._queue_bytes // len(queue)
         room = BATCH_BYTES_MAX - self._batch_bytes
