@@ -26,9 +26,10 @@ from streamsync.engine.evidence import find_open, look
 from streamsync.engine.lane import TOPIC_BYTES_MAX, LaneSpec, TopicSpec, Topology
 from streamsync.engine.membership import Membership
 from streamsync.engine.metrics import EngineMetrics
+from streamsync.engine.pace import Pace, RejoinGuard
 from streamsync.engine.recovery import PositionLost, RecoveryCancelled
 from streamsync.engine.runtime import Group, LaneRuntime
-from streamsync.engine.seat import UNTIL_SEEK, Pace, RejoinGuard, Seat, SeatState
+from streamsync.engine.seat import UNTIL_SEEK, Seat, SeatState
 from streamsync.engine.standby import Followed, Standbys
 from streamsync.engine.store import LaneStore
 from streamsync.engine.watch import Watch

@@ -6,10 +6,12 @@ one commits no other may wait. So each partition is a task of its own with the c
     commit when the current batch is done, no commit is in flight, and the last one began
     at least `gap` ago; at most about 20,000 records, at most about a second of work
 
-where the gap grows with the number of partitions that are committing (`pace`). Nothing is gained
+where the gap grows with the number of partitions that are committing (`Pace`). Nothing is gained
 by small transactions while thousands of records wait at the broker: then a batch is only done
-when it is full, and a row that changes often is written once. The commit itself runs in a thread. What goes wrong in it is repaired here: `Aborted` and `Unsettled` recover the
-partition in place, `Fenced` forgets it and asks the group, anything else stops the worker.
+when it is full, and a row that changes often is written once. The commit itself runs in a thread.
+
+What goes wrong in it is repaired here: `Aborted` and `Unsettled` recover the partition in place,
+`Fenced` forgets it and asks the group, anything else stops the worker.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-import threading
 import time
 import traceback
 from collections import deque
@@ -28,6 +29,7 @@ from typing import Protocol
 from streamsync.engine.commit import CommitError, FaultHook, Fenced, commit
 from streamsync.engine.fetch import Fetched
 from streamsync.engine.lane import LaneSpec, SourceRecord
+from streamsync.engine.pace import Pace
 from streamsync.engine.port import KafkaPort
 from streamsync.engine.recovery import RecoveryCancelled
 from streamsync.engine.shard import LaneShard, RowStore
@@ -101,27 +103,6 @@ class SeatHost(Protocol):
     def failed(self, outcome: str) -> None: ...
 
     def crash(self, error: BaseException) -> Awaitable[None]: ...
-
-
-class Pace:
-    """The gap between commits: what the partitions that are busy can afford together."""
-
-    # Two cores and one broker carried 300 to 490 transactions a second; those of all lanes count.
-    COMMITS_PER_SECOND = 400
-
-    def __init__(self) -> None:
-        self._recent: dict[object, float] = {}
-
-    def began(self, seat: object, now: float) -> None:
-        self._recent.pop(seat, None)
-        self._recent[seat] = now
-
-    def gap(self, now: float) -> float:
-        for seat, at in list(self._recent.items()):
-            if now - at < 1.0:
-                break
-            del self._recent[seat]
-        return len(self._recent) / self.COMMITS_PER_SECOND
 
 
 class Seat:
@@ -244,9 +225,7 @@ class Seat:
             self._doubted = False
             await self._recover()
         now = time.monotonic()
-        due = self._commit_began + self._pace.gap(now)
-        if len(self._work) and self._is_behind:
-            due = max(due, self._work_began + WORK_MAX_S)
+        due = self._due(now)
         if not self._queue and (not len(self._work) or (now < due and not self._full(now))):
             self._wake.clear()
             wait = None if not len(self._work) else due - now
@@ -268,13 +247,17 @@ class Seat:
             if self._queue:
                 return
         now = time.monotonic()
-        if len(self._work) and (now >= due or self._full(now)):
+        if len(self._work) and (now >= self._due(now) or self._full(now)):
             await self._commit()
 
-    @property
-    def _is_behind(self) -> bool:
-        end = self._host.end_offset(self.partition)
-        return end is not None and end - self._work.position > BEHIND_MIN
+    def _due(self, now: float) -> float:
+        """When the next commit may begin."""
+        due = self._commit_began + self._pace.gap(now)
+        if len(self._work):
+            end = self._host.end_offset(self.partition)
+            if end is not None and end - self._work.position > BEHIND_MIN:
+                due = max(due, self._work_began + WORK_MAX_S)
+        return due
 
     def _full(self, now: float) -> bool:
         return (
@@ -384,31 +367,3 @@ def _let_go(error: BaseException | None) -> None:
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__context__
-
-
-@dataclass
-class RejoinGuard:
-    """Bounds how often fencing makes this worker ask the group again.
-
-    Two workers that both believe to own a partition fence each other in turn; each asking at
-    once would go on for ever. The pause doubles, and after too many the worker stops.
-    """
-
-    limit: int = 6
-    window_s: float = 60.0
-    pause_s: float = 0.2
-
-    def __post_init__(self) -> None:
-        self._asked: deque[float] = deque()
-        self._lock = threading.Lock()
-
-    def next_pause(self, now: float) -> float | None:
-        """Seconds to wait before asking the group; `None` when it was asked too often."""
-        with self._lock:
-            while self._asked and now - self._asked[0] > self.window_s:
-                self._asked.popleft()
-            if len(self._asked) >= self.limit:
-                return None
-            pause: float = self.pause_s * 2 ** len(self._asked)
-            self._asked.append(now)
-            return pause

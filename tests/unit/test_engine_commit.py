@@ -15,6 +15,7 @@ from aiokafka.structs import TopicPartition
 from confluent_kafka import KafkaError, KafkaException
 
 from streamsync.engine import port as port_module
+from streamsync.engine import seat as seat_module
 from streamsync.engine.cluster import Catalog, Cluster, LaneProducer
 from streamsync.engine.commit import Aborted, CommitError, CommitStep, Fenced, Unsettled, commit
 from streamsync.engine.evidence import HEADER, Origin, Place
@@ -29,19 +30,19 @@ from streamsync.engine.lane import (
     Topology,
 )
 from streamsync.engine.lanes import Lanes
+from streamsync.engine.pace import Pace, RejoinGuard
 from streamsync.engine.partitioner import KeyPartitions, account_partition
 from streamsync.engine.port import MARKER, KafkaPort, LoopBackProducer, Marker
 from streamsync.engine.producing import OutputTooLarge
 from streamsync.engine.rows import RowType
 from streamsync.engine.seat import (
     BATCH_BYTES_MAX,
+    BEHIND_MIN,
     FAILURES_MAX,
     QUEUE_BYTES_HIGH,
     QUEUE_HIGH,
     CommitRefused,
     Ground,
-    Pace,
-    RejoinGuard,
     Seat,
     SeatState,
 )
@@ -384,6 +385,7 @@ class FakeHost:
         self.producers: list[weakref.ref[FakeProducer]] = []
         self.alive_at_recovery: list[object] = []
         self.flush_fails: BaseException | None = None
+        self.end: int | None = None
 
     def fault(self, _lane: str, _partition: int, step: CommitStep) -> None:
         if step is CommitStep.COMMIT and self.outcomes:
@@ -409,6 +411,9 @@ class FakeHost:
 
     async def set_fetching(self, _partition: int, fetching: bool) -> None:
         self.fetching.append(fetching)
+
+    def end_offset(self, _partition: int) -> int | None:
+        return self.end
 
     async def run_in_thread(self, call: Callable[[], None]) -> None:
         await asyncio.sleep(0)
@@ -457,6 +462,33 @@ async def test_a_seat_commits_a_quiet_partition_at_once_and_releases_with_a_last
     assert host.committed_batches[-1].position == 5
     assert seat.state is SeatState.RELEASED
     assert not host.crashes
+
+
+async def test_a_partition_far_behind_fills_its_transaction_and_near_the_end_waits_no_more() -> (
+    None
+):
+    host: Any = FakeHost([])
+    host.end = 3 * BEHIND_MIN
+    seat = Seat(host, 0, host.ground(), Pace())
+    seat.offer(records(0, BEHIND_MIN))
+    await asyncio.sleep(0.1)
+    assert not host.committed_batches
+    seat.offer(records(BEHIND_MIN, BEHIND_MIN))
+    await until(lambda: bool(host.committed_batches))
+    assert host.committed_batches[0].records == 2 * BEHIND_MIN
+    await seat.release(5)
+
+
+async def test_a_partition_far_behind_whose_records_do_not_come_commits_what_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(seat_module, "WORK_MAX_S", 0.1)
+    host: Any = FakeHost([])
+    host.end = 3 * BEHIND_MIN
+    seat = Seat(host, 0, host.ground(), Pace())
+    seat.offer(records(0, 1))
+    await until(lambda: seat.committed_position == 1)
+    await seat.release(5)
 
 
 @pytest.mark.parametrize("failure", [Aborted("x"), Unsettled("x")], ids=["aborted", "unsettled"])

@@ -11,8 +11,9 @@ from aiokafka.structs import TopicPartition
 
 from streamsync.engine.fetch import Fetched
 from streamsync.engine.lanes import Lanes
+from streamsync.engine.pace import Pace
 from streamsync.engine.recovery import PositionLost
-from streamsync.engine.seat import Pace, Seat
+from streamsync.engine.seat import Seat
 from streamsync.engine.transport import LaneConsumerThread
 from tests.unit.test_engine_commit import FakeHost, records, until
 
