@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from streamsync.engine.lane import Output, Shard, SourceRecord
+from streamsync.engine.pace import Pace
 from streamsync.engine.rows import RowType
-from streamsync.engine.seat import Ground, Pace, Seat
+from streamsync.engine.seat import Ground, Seat
 from streamsync.engine.shard import CACHE_BYTES_MAX, LaneShard, MemoryRows
 from streamsync.engine.work import CHANGED_BYTES_MAX, OUTPUT_BYTES_MAX, Batch, PartitionWork
 from tests.unit.test_engine_commit import LANE, FakeHost, records, until
