@@ -215,6 +215,14 @@ class Catalog:
         """The id that the broker gave a topic; a deleted and recreated one has another."""
         return self._ids[topic]
 
+    def look_again(self) -> None:
+        """Raise `TopicError` when a topic has another number of partitions than it had.
+
+        Kafka lets an operator add some at any time; blocks.
+        """
+        with self._lock:
+            self._check({name: TopicSpec(name, n) for name, n in self._partitions.items()})
+
     def _create(self, wanted: Mapping[str, TopicSpec]) -> None:
         admin = self._cluster.admin()
         existing = admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics

@@ -125,7 +125,13 @@ def fit(topology: Topology, recorded: Mapping[str, LaneFormat]) -> dict[str, Lan
             news[lane.name] = ours
             continue
         _check(topology.app_id, lane, ours, theirs)
-        rows = {**theirs.rows, **ours.rows}
+        # A row that a later release writes keeps its version: this program only reads it.
+        newer = {
+            tag: row
+            for tag, row in ours.rows.items()
+            if tag not in theirs.rows or theirs.rows[tag].version <= row.version
+        }
+        rows = {**theirs.rows, **newer}
         if rows != theirs.rows:
             news[lane.name] = msgspec.structs.replace(ours, rows=rows)
     return news

@@ -110,11 +110,10 @@ class Lanes:
         Each partition works as soon as it is recovered, whatever its neighbours do.
         """
         await self.release()
-        looking = formats.Formats(self.cluster, self.topology)
         try:
-            await asyncio.get_running_loop().run_in_executor(self.pool, looking.look_again)
+            await asyncio.get_running_loop().run_in_executor(self.pool, self._look_again)
         except KafkaException as error:
-            log.warning("The formats can't be looked at now: %s", error.args[0])
+            log.warning("Topics and formats can't be looked at now: %s", error.args[0])
         if not still_ours():
             return
         # No await from here on: a release that comes now must find everything begun.
@@ -124,6 +123,11 @@ class Lanes:
             work = self.by_name[name].take_over(partitions, still_ours)
             self._in_background(self._until_cancelled(name, work))
         self.standbys.start({place: self.by_changelog[place[0]].changelog for place in standbys})
+
+    def _look_again(self) -> None:
+        """What may have changed since the start: partitions of topics, formats of rows."""
+        self.catalog.look_again()
+        formats.Formats(self.cluster, self.topology).look_again()
 
     async def release(self) -> None:
         """Commit and forget every partition, stop recoveries and standbys."""

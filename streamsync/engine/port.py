@@ -20,7 +20,7 @@ from streamsync.engine.cluster import TRANSACTION_TIMEOUT_MS, Catalog, Cluster, 
 from streamsync.engine.commit import Aborted, Fenced, Unsettled
 from streamsync.engine.evidence import HEADER, Origin, Place
 from streamsync.engine.lane import Output
-from streamsync.engine.producing import arguments_of, produce_all
+from streamsync.engine.producing import arguments_of, produce_all, refuse_too_large
 from streamsync.engine.routes import Headers, Routes, Way
 from streamsync.engine.trouble import DatabaseTrouble
 
@@ -116,6 +116,8 @@ class LoopBackProducer:
             with self._lock:
                 # A failed idempotent producer may refuse everything after it.
                 self._producer = None
+            for error in failed:
+                refuse_too_large(error, f"{error} (topic {records[0][0].topic})")
             raise Unsettled(f"loop-backs not delivered: {failed[0] if failed else 'no answer'}")
 
 
@@ -331,6 +333,7 @@ class KafkaPort:
                 self._producer.abort_transaction(SETTLE_TIMEOUT_S)
             except KafkaException as raised:
                 raise Unsettled(f"the abort itself failed: {raised.args[0]}") from raised
+            refuse_too_large(error, str(error))
             raise Aborted(str(error))
         if error.code() in _FENCED:
             raise Fenced(str(error))

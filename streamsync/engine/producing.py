@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from streamsync.engine.lane import Output
+from streamsync.engine.lane import TOPIC_BYTES_MAX, Output
 from streamsync.engine.routes import Headers, Way
 
 OnDelivery = Callable[[KafkaError | None, Message], None]
@@ -55,6 +55,15 @@ def _refuse_too_large(raised: KafkaException, given: Arguments) -> None:
             f"An output of {len(value or b'')} bytes to {topic!r}, key {key!r}, is more than the "
             "producer may send: the step must write smaller records."
         ) from raised
+
+
+def refuse_too_large(error: KafkaError, told: str) -> None:
+    """Raise `OutputTooLarge` when the broker would say so however often it is asked."""
+    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+        raise OutputTooLarge(
+            f"The broker takes no record of this size: {told}. Let max.message.bytes of that topic "
+            f"be {TOPIC_BYTES_MAX}, then start the worker again; nothing was lost."
+        )
 
 
 def arguments_of(

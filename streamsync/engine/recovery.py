@@ -213,6 +213,12 @@ class _Recovery:
             )
         marker = copy.marker
         if marker is None:
+            if low > 0:
+                log.warning(
+                    "Lane %s begins partition %d of %s at its first record, offset %d: what stood "
+                    "before was deleted, and is not in its rows.",
+                    plan.lane, partition, plan.source, low,
+                )  # fmt: skip
             return Marker(low, low)
         position = marker.position
         if not low <= position <= high:

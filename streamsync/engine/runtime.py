@@ -97,17 +97,25 @@ class LaneRuntime:
         return self._recover_in_thread(partitions, cancel, ready, progress)
 
     async def release(self) -> None:
-        """Step 14: stop a recovery that still runs, commit, forget producers and caches."""
+        """Step 14: stop a recovery that still runs, commit, forget producers and caches.
+
+        Takes at most `RELEASE_TIMEOUT_S`.
+        """
         self._cancel.set()
-        if self._running:
-            # Databases must not be handed on while a thread still writes to them.
-            await asyncio.wait(self._running, timeout=RELEASE_TIMEOUT_S)
         given_up, self.recovering = self.recovering | self.seats.keys(), set()
         self._lanes.metrics.recovery_seconds_left.labels(self.spec.name).set(0)
-        await asyncio.gather(*(seat.release(RELEASE_TIMEOUT_S) for seat in self.seats.values()))
+        await asyncio.gather(
+            self._end_recoveries(),
+            *(seat.release(RELEASE_TIMEOUT_S) for seat in self.seats.values()),
+        )
         for partition in given_up:
             self._lanes.metrics.forget(self.spec.name, partition)
         self.seats.clear()
+
+    async def _end_recoveries(self) -> None:
+        """Databases must not be handed on while a thread still writes to them."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=RELEASE_TIMEOUT_S)
 
     def _sit_down(
         self,

@@ -218,6 +218,11 @@ class Seat:
         except Exception as error:  # a bug, damaged rows, a topic that may not be
             self.state = SeatState.LOST
             self._port.abandon()
+            log.error(
+                "Lane %s partition %d can't go on at offset %d of %s: %r. Nothing is committed.",
+                self._host.spec.name, self.partition, self._work.position,
+                self._host.spec.source, error,
+            )  # fmt: skip
             await self._host.crash(error)
 
     async def _turn(self) -> None:
@@ -287,8 +292,7 @@ class Seat:
             self._queue_bytes = 0
 
     def _forget_queue(self) -> None:
-        self._queue.clear()
-        self._queue_bytes = 0
+        self._queue, self._queue_bytes = deque(), 0
 
     async def _keep_queue_bounded(self) -> None:
         count, size = len(self._queue), self._queue_bytes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -11,10 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from streamsync.engine import changelog, recovery
 from streamsync.engine.changelog import RowDamaged
+from streamsync.engine.cluster import TopicError
+from streamsync.engine.commit import commit
+from streamsync.engine.lane import Output
+from streamsync.engine.producing import OutputTooLarge
+from streamsync.engine.seat import Ground
 from streamsync.engine.store import Stored
+from streamsync.engine.work import Batch
 from tests import engine_lane
 from tests.engine_lane import OneLane, Row
 
@@ -134,3 +145,78 @@ def test_a_database_that_missed_deletions_is_rebuilt(
     assert lane.recover([0])[0].changelog_rows == 8
     assert "rows may have been deleted since without a trace" in caplog.text
     assert lane.rows(0) == dict(rows(0, 6))
+
+
+@pytest.mark.parametrize("position", [4, 11])
+def test_a_position_that_the_source_does_not_hold_stops_recovery_with_a_sentence(
+    lane: OneLane, position: int
+) -> None:
+    keep_from(lane, 5, 10)
+    lane.write(0, rows(0, 5), position=position)
+    told = rf"is at offset {position} of partition 0 of '{lane.source}', which holds 5 to 10"
+    with pytest.raises(recovery.PositionLost, match=told) as raised:
+        lane.recover([0])
+    assert "Restore the topic" in str(raised.value), "it must say what to do"
+
+
+def test_without_rows_a_source_that_begins_later_is_read_from_there_and_said_aloud(
+    lane: OneLane, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep_from(lane, 5, 10)
+    assert lane.recover([0])[0].marker.position == 5
+    assert "at its first record, offset 5: what stood before was deleted" in caplog.text
+
+
+def keep_from(lane: OneLane, low: int, end: int) -> None:
+    """A source of which the first records were deleted."""
+    producer = lane.lanes.cluster.producer()
+    for _ in range(end):
+        producer.produce(lane.source, b"v", partition=0)
+    assert producer.flush(30) == 0
+    place = TopicPartition(lane.source, 0, low)
+    admin = lane.lanes.cluster.admin()
+    admin.delete_records([place])[place].result(30)
+
+
+def test_partitions_that_were_added_are_refused_at_the_start_and_at_a_rebalance(
+    lane: OneLane, broker: str, tmp_path: Path
+) -> None:
+    """An account's records would go to another partition than its rows are in."""
+    lane.lanes.catalog.look_again()
+    admin = lane.lanes.cluster.admin()
+    admin.create_partitions([NewPartitions(lane.source, 3)])[lane.source].result(30)
+    told = f"Topic '{lane.source}' has 3 partitions, the topology says 2"
+    with pytest.raises(TopicError, match=told):
+        lane.lanes.catalog.look_again()
+    with pytest.raises(TopicError, match=told):
+        OneLane(broker, lane.app_id, tmp_path / "again")
+
+
+@pytest.mark.parametrize("kind", ["row", "loop-back"])
+def test_what_the_topic_finds_too_large_stops_the_commit_and_leaves_no_trace(
+    broker: str, tmp_path: Path, kind: str
+) -> None:
+    """A topic that existed before, with a limit of its own."""
+    app_id = f"engine-large-{time.time_ns()}"
+    topic = f"{app_id}-lane-changelog" if kind == "row" else f"{app_id}.source"
+    admin = AdminClient({"bootstrap.servers": broker})
+    small = NewTopic(topic, 2, 1, config={"max.message.bytes": "10000"})
+    admin.create_topics([small])[topic].result(30)
+    lane = OneLane(broker, app_id, tmp_path / "here")
+    noise = random.Random(1).randbytes(50_000)
+    output = Output(lane.source, b"k", noise, 0)
+    batch = Batch(
+        lane=lane.runtime.spec, partition=0, records=1, position=1, poison=0, outputs=(),
+        loop_backs=[(output, 1)] if kind == "loop-back" else (),
+        rows=[(b"row|large", noise)] if kind == "row" else (),
+    )  # fmt: skip
+
+    async def ground() -> Ground:
+        return lane.runtime._ground(0, lane.recover([0])[0])
+
+    port = asyncio.run(ground()).port
+    with pytest.raises(OutputTooLarge, match=rf"{topic}.*max\.message\.bytes"):
+        commit(batch, port)
+    port.close()
+    assert lane.rows(0) == {}
+    assert lane.recover([0])[0].marker.position == 0

@@ -293,6 +293,15 @@ def test_an_output_that_no_broker_takes_stops_with_a_sentence() -> None:
         commit(batch(), port_over(producer, FakeDisk()))
 
 
+def test_an_output_that_this_broker_does_not_take_stops_with_what_to_set() -> None:
+    producer = FakeProducer({"commit": [error(KafkaError.MSG_SIZE_TOO_LARGE, abort=True)]})
+    disk = FakeDisk()
+    with pytest.raises(OutputTooLarge, match="max.message.bytes"):
+        commit(batch(), port_over(producer, disk))
+    assert producer.calls[-1] == "abort"
+    assert disk.written == []
+
+
 def test_a_marker_keeps_every_partition_and_marks_those_of_its_transaction() -> None:
     producer, disk = FakeProducer(), FakeDisk()
     commit(batch(), port_over(producer, disk, frozenset({("earlier", 7), OUT})))
@@ -562,7 +571,9 @@ async def test_a_fenced_seat_forgets_everything_and_asks_the_group() -> None:
     assert host.committed_batches == []
 
 
-async def test_a_bug_in_a_step_stops_the_worker_before_the_commit() -> None:
+async def test_a_bug_in_a_step_stops_the_worker_before_the_commit(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     host: Any = FakeHost([])
     seat = Seat(host, 0, host.ground(), Pace())
     seat.offer(records(0, 2))
@@ -571,6 +582,7 @@ async def test_a_bug_in_a_step_stops_the_worker_before_the_commit() -> None:
     await seat.release(5)
     assert isinstance(host.crashes[0], ZeroDivisionError)
     assert host.committed_batches == []
+    assert "Lane echo partition 0 can't go on at offset 2 of in" in caplog.text
 
 
 async def test_a_batch_that_is_never_taken_stops_the_worker_with_a_sentence() -> None:

@@ -151,6 +151,41 @@ def test_outputs_of_a_transaction_are_invisible_until_it_commits_and_loop_backs_
     assert totals(driver) == {}
 
 
+def test_an_exception_in_a_step_is_a_dead_letter_only_when_the_step_says_so() -> None:
+    raised: list[Exception] = [Poison("not_good"), ValueError("a bug")]
+
+    def failing(shard: Shard, record: SourceRecord) -> Iterable[Output]:
+        shard.put(TOTAL, "all", 1)
+        if record.value == b"bad" and raised:
+            raise raised[0]
+        return (Output("sums", record.key, record.value),)
+
+    topology = Topology(
+        "failing", (LaneSpec("failing", "numbers", failing, dead),),
+        tuple(TopicSpec(name, 1) for name in ("numbers", "sums", "dead-letters")),
+        account_partition,
+    )  # fmt: skip
+    driver = Driver(topology)
+    for value in (b"1", b"bad", b"2"):
+        driver.produce("numbers", b"k", value)
+    driver.run()
+    assert [record.value for record in driver.outputs("dead-letters")] == [b"not_good"]
+    assert [record.value for record in driver.outputs("sums")] == [b"1", b"2"]
+
+    del raised[0]
+    for value in (b"3", b"bad"):
+        driver.produce("numbers", b"k", value)
+    with pytest.raises(ValueError, match="a bug"):
+        driver.run()
+    assert driver.position("failing", 0) == 3, "it stops before the commit"
+    assert len(driver.outputs("dead-letters")) == 1
+    assert [record.value for record in driver.outputs("sums")] == [b"1", b"2"]
+    raised.clear()
+    driver.restart()
+    driver.run()
+    assert [record.value for record in driver.outputs("sums")] == [b"1", b"2", b"3", b"bad"]
+
+
 def test_a_lane_that_answers_itself_without_end_is_stopped_with_a_sentence() -> None:
     def echo(_shard: Shard, record: SourceRecord) -> Iterable[Output]:
         yield Output("log", record.key, record.value)

@@ -77,6 +77,18 @@ def test_a_release_that_reads_the_old_rows_joins_and_adds_its_own_which_the_old_
         fit(OLD, recorded)
 
 
+def test_a_release_that_only_reads_the_later_rows_leaves_their_format_as_it_is() -> None:
+    later = release([RowType("bal", 2, Wider, {1: lambda _: Wider(0, "")})])
+    reader = release([RowType("bal", 1, Balance, {2: lambda _: Balance(0, "")})])
+    recorded = fit(later, {})
+    assert fit(reader, recorded) == {}
+    more = release(
+        [RowType("bal", 1, Balance, {2: lambda _: Balance(0, "")}), RowType("x", 1, int)]
+    )
+    added = fit(more, recorded)["lane"].rows
+    assert added == {**recorded["lane"].rows, "x": RowFormat(1, layout(int))}
+
+
 @pytest.mark.parametrize(
     ("ours", "recorded", "told"),
     [
