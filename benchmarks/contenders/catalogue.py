@@ -3,7 +3,8 @@
 Problem: a comparison is only as fair as the settings of its peers. How: they stand here and in the
 programs beside this file, all in sight: the same batch sizes and compression, state in RocksDB with
 a changelog, transactions wherever the peer has them. Kafka Streams runs twice, once as one would
-start it and once with little memory.
+start it and once with little memory; streamsync as one worker, which is one core, and as a group
+of two.
 """
 
 from __future__ import annotations
@@ -66,14 +67,21 @@ def schemas() -> dict[str, str]:
     }
 
 
-def _lane(codec: str) -> Command:
+def _lane(codec: str, program: str = "lane") -> Command:
     if codec == codecs.COMPILED:
         codecs.built()
-    return module("lane")
+    return module(program)
 
 
 def _ours() -> list[Contender]:
-    return [
+    fastest = codecs.available()[0]
+    group = Contender(
+        "lane-group",
+        f"streamsync lane, two workers, {fastest} codec",
+        partial(_lane, fastest, "group"),
+        {"codec": fastest, "workers": "2"},
+    )
+    alone = [
         Contender(
             f"lane-{codec}",
             f"streamsync lane, {codec} codec",
@@ -82,6 +90,7 @@ def _ours() -> list[Contender]:
         )
         for codec in codecs.available()
     ]
+    return [group, *alone]
 
 
 def _kafka_streams() -> list[Contender]:

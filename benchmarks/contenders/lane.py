@@ -1,6 +1,7 @@
 """Workload W on the engine of this project: one lane, exactly-once.
 
-Events are counted when their transaction is committed and their rows are in RocksDB.
+Events are counted when their transaction is committed and their rows are in RocksDB. A group of
+several workers is started by `group`, which adds up what its workers print.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 from collections.abc import Iterable
 
 from benchmarks.codecs import processing
-from benchmarks.contenders.told import Meter, mark_active, told
+from benchmarks.contenders.told import Meter, mark_active, tell_count, told
 from benchmarks.workload import FRESH, PARTITIONS, State
 from streamsync.embedded.server import free_port
 from streamsync.engine.app import LaneApp, build_app, run_worker
@@ -64,7 +65,7 @@ def _warm(app: LaneApp) -> int:
 def main() -> None:
     """Run until a signal."""
     options = told()
-    meter = Meter(options.warm, options.total)
+    count = Meter(options.warm, options.total).add if options.workers == 1 else tell_count
     topology = Topology(
         app_id=options.run,
         lanes=(
@@ -73,7 +74,7 @@ def main() -> None:
                 options.source,
                 step(options.output, options.codec),
                 no_dead_letters,
-                on_commit=lambda records, _outputs: meter.add(records),
+                on_commit=lambda records, _outputs: count(records),
             ),
         ),
         topics=(TopicSpec(options.source, PARTITIONS), TopicSpec(options.output, PARTITIONS)),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _LOOK_EVERY_S = 0.01
+COUNT = "COUNT"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Told:
     run: str
     codec: str
     standbys: int
+    workers: int
 
 
 def told() -> Told:
@@ -41,6 +43,7 @@ def told() -> Told:
     parser.add_argument("--work-dir", type=Path, required=True)
     parser.add_argument("--codec", default="fastavro")
     parser.add_argument("--standbys", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
     return Told(**vars(parser.parse_args()))
 
 
@@ -48,6 +51,11 @@ def mark(name: str) -> None:
     """Tell the measuring process that a moment has come."""
     # A line of its own: Faust leaves its greeting without an end.
     print(f"\nMARK {name}", flush=True)
+
+
+def tell_count(count: int) -> None:
+    """Tell whoever started this one of several workers that so many more events are done."""
+    print(f"\n{COUNT} {count}", flush=True)
 
 
 def mark_active(active: Callable[[], int], word: str = "active") -> None:
