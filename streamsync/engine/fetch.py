@@ -21,7 +21,7 @@ from aiokafka.structs import TopicPartition
 
 from streamsync.engine.lane import SourceRecord
 
-RECORDS_PER_FETCH = 16_000
+RECORDS_PER_FETCH = 32_000
 
 
 class Fetched(NamedTuple):

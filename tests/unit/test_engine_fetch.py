@@ -164,12 +164,12 @@ def test_lanes_get_their_topics_and_the_rest_stays_for_faust() -> None:
 
 
 def test_a_large_answer_is_taken_in_portions_of_whole_batches() -> None:
-    data = b"".join(batch(at, [(b"k", b"v")] * 6_000) for at in range(0, 24_000, 6_000))
+    data = b"".join(batch(at, [(b"k", b"v")] * 9_000) for at in range(0, 45_000, 9_000))
     fetcher = FakeFetcher(**{"in": data})
     sizes = []
     while fetcher._records:
         sizes.append(len(take_fetched(fetcher, {"in"}, {PLACE})[PLACE].records))
-    assert sizes == [18_000, 6_000]
+    assert sizes == [36_000, 9_000]
 
 
 def test_it_is_told_where_was_read_also_when_nothing_of_it_counts() -> None:
