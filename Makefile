@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Test processes side by side; each has a broker of its own where one is needed.
+JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
@@ -25,7 +27,7 @@ lint: $(VENV)/dev.stamp ## Style and types
 	$(BIN)/mypy
 
 test-unit: $(VENV)/dev.stamp ## Unit and property tests, no broker
-	$(PYTEST) tests/unit tests/property
+	$(PYTEST) -n $(JOBS) --dist worksteal tests/unit tests/property
 
 test-simulation: $(VENV)/dev.stamp ## 200 seeds of a company's life with every fault, in memory
 	$(PYTEST) tests/simulation
@@ -55,7 +57,7 @@ test-contract: $(VENV)/dev.stamp ## Payloads, schemas, compatibility, adapter co
 	$(PYTEST) tests/contract
 
 test-integration: $(VENV)/dev.stamp ## Real broker, registry and processes
-	$(PYTEST) tests/integration
+	$(PYTEST) -n $(JOBS) --dist loadfile tests/integration
 
 test-chaos: $(VENV)/dev.stamp ## kill -9 at every step, rebalance, broker restart
 	$(PYTEST) tests/chaos

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,30 +13,21 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from streamsync.embedded.server import free_port
 from tests.oracle.naive import recompute
 
 ROOT = Path(__file__).parents[1]
 COMPARED = ("events", "totals", "deferred", "mismatches", "trial_balance")
 _PORTS = ("kafka", "registry", "ingress", "worker-web", "erp", "adapter")
-# Below the range that clients get theirs from: no connection of a neighbour can take them.
-_PORT_RANGE = range(28_100, 31_000)
 _DEMO_SECONDS = 420
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses now."""
-    found: list[int] = []
-    start = _PORT_RANGE.start + os.getpid() % 2_000
-    for port in range(start, _PORT_RANGE.stop):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise RuntimeError("no free ports")
+    """Ports that nobody uses now; drawn, since test processes that run side by side must differ."""
+    found: set[int] = set()
+    while len(found) < count:
+        found.add(free_port())
+    return list(found)
 
 
 @dataclass
