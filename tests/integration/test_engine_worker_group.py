@@ -7,13 +7,14 @@ from functools import partial
 import pytest
 
 from tests.engine_run import side_by_side
-from tests.scenarios import beside_faust, releases, rolling, standby
+from tests.scenarios import beside_faust, releases, rolling, standby, trimmed
 
 SCENARIOS = {
     "standby": standby.read_and_promote,
     "asleep": standby.sleep_and_answer,
     "releases": releases.upgrade,
     "rolling": rolling.restart_one_after_the_other,
+    "trimmed": trimmed.delete_before_it_reads,
     "beside": beside_faust.work_beside_lanes,
 }
 
@@ -48,6 +49,12 @@ def test_no_answer_is_ever_older_than_one_before_while_workers_restart_and_one_i
     outcomes: dict[str, str],
 ) -> None:
     assert outcomes["rolling"] == ""
+
+
+def test_records_deleted_before_they_are_read_stop_the_worker_and_nothing_is_skipped(
+    outcomes: dict[str, str],
+) -> None:
+    assert outcomes["trimmed"] == ""
 
 
 def test_agents_tables_routes_timers_commands_and_sensors_work_beside_lanes_and_see_their_rows(

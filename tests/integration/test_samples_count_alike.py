@@ -7,8 +7,10 @@ searched for what was personal in a payload.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -21,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 
 from streamsync.embedded import EmbeddedPlatform
 from tests.ingress_process import STREAMSYNC, IngressProcess, free_port, ingress_process
 from tests.personal import MARK, payloads
+from tests.stripe_payloads import event, invoice
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT.parent / "shared" / "data" / "stripe"
@@ -192,6 +195,38 @@ def test_what_is_personal_is_in_no_other_topic_changelog_or_log(
     assert holding == RAW_TOPICS
     for log in (running.worker_log, running.ingress.log):
         assert MARK not in log.read_text(), log
+
+
+def test_events_of_900_kb_and_records_without_value_pass_through_the_running_system(
+    running: Running, tmp_path: Path
+) -> None:
+    before = running.counts(lambda _: True)
+    noise = base64.b64encode(random.Random(1).randbytes(680_000)).decode()
+    told = [
+        event(
+            "invoice.finalized",
+            invoice(id=f"in_{total}", total=total, footer=noise),
+            id=f"e{total}",
+        )
+        for total in (3100, 1)
+    ]
+    events = tmp_path / "events.jsonl"
+    events.write_text("\n".join(json.dumps(one) for one in told))
+    assert min(len(line) for line in events.read_text().splitlines()) > 900_000
+    sent = running.streamsync(
+        "ingest", str(events), "--source", "stripe", "--url", running.ingress.url, "--json"
+    )
+    assert json.loads(sent.stdout)["counts"] == {"stored": 2}
+    broker = running.platform.bootstrap_servers
+    producer = Producer({"bootstrap.servers": broker, "log_level": 0})
+    producer.produce("billing-webhooks", None, b"acme/stripe/cus_1", partition=0)
+    assert producer.flush(30) == 0
+    expected = before["inputs"] + 3
+    after = running.counts(lambda counts: counts["inputs"] >= expected)
+    assert after["inputs"] == expected == sum(n for name, n in after.items() if name != "inputs")
+    # One does not add up, one is no record: the first is kept whole, beside its reason.
+    assert after["rejected"] == before["rejected"] + 2
+    assert noise.encode() in read_everything(broker)["dead-letters"]
 
 
 def read_everything(broker: str) -> dict[str, bytes]:
