@@ -20,6 +20,7 @@ from streamsync.core.journal import Books, Entry, book_document
 from streamsync.core.schedule import Method
 
 FAR = date(2099, 1, 1)
+JAN, FEB, MAR, APR = "2022-01", "2022-02", "2022-03", "2022-04"
 NEW_YORK = "America/New_York"
 
 # The journals of domain rules 3.7, written down here once more, not loaded from the profile.
@@ -142,6 +143,10 @@ def line(  # noqa: PLR0917 -- a table of lines reads best without names
     )
 
 
+# Published case P8: 90.00 from 1 January to 1 April.
+QUARTER = line(1, 9000, "2022-01-01", "2022-04-01")
+
+
 def issued(day: str, *lines: InvoiceLine, total: int | None = None, currency: str = "USD") -> Fact:
     """The invoice `in_1`; its total is that of its lines unless told otherwise."""
     signs = [-1 if each.direction == "credit" else 1 for each in lines]
@@ -151,7 +156,7 @@ def issued(day: str, *lines: InvoiceLine, total: int | None = None, currency: st
     )
     net = sum(sign * each.amount_minor for sign, each in zip(signs, lines, strict=True))
     whole = net + taxes if total is None else total
-    return _fact(
+    return fact(
         "invoice_issued",
         day,
         currency=currency,
@@ -165,16 +170,10 @@ def issued(day: str, *lines: InvoiceLine, total: int | None = None, currency: st
     )
 
 
-def _fact(kind: str, day: str, name: str = "in_1", currency: str = "USD", **body: object) -> Fact:
-    return Fact(
-        fact_id=f"{kind}:{name}",
-        kind=kind,
-        document="in_1",
-        document_kind="invoice",
-        currency=currency,
-        occurred_at_ms=ms(day),
-        **body,  # type: ignore[arg-type]
-    )
+def fact(kind: str, day: str, name: str = "in_1", **parts: object) -> Fact:
+    """A fact of the invoice `in_1` in dollars, or of what `parts` says."""
+    told = {"document": "in_1", "document_kind": "invoice", "currency": "USD"} | parts
+    return Fact(fact_id=f"{kind}:{name}", kind=kind, occurred_at_ms=ms(day), **told)  # type: ignore[arg-type]
 
 
 def paid(day: str, amount: int, *, balance: int = 0, elsewhere: bool = False) -> Fact:
@@ -186,7 +185,7 @@ def paid(day: str, amount: int, *, balance: int = 0, elsewhere: bool = False) ->
         processor="stripe",
         gateway_reference="ch_1",
     )
-    return _fact("payment_applied", day, payment=payment)
+    return fact("payment_applied", day, payment=payment)
 
 
 def part_paid(day: str, amount: int, name: str) -> Fact:
@@ -199,28 +198,28 @@ def part_paid(day: str, amount: int, name: str) -> Fact:
         processor="stripe",
         gateway_reference=None,
     )
-    return _fact("payment_applied", day, name, payment=payment)
+    return fact("payment_applied", day, name, payment=payment)
 
 
 def unapplied(payment: Fact, day: str) -> Fact:
     """A payment is taken off the invoice."""
     name = payment.fact_id.partition(":")[2]
-    return _fact("payment_unapplied", day, name, payment=payment.payment)
+    return fact("payment_unapplied", day, name, payment=payment.payment)
 
 
 def voided(day: str) -> Fact:
     """The invoice is voided."""
-    return _fact("invoice_voided", day)
+    return fact("invoice_voided", day)
 
 
 def lost(day: str) -> Fact:
     """The invoice is marked uncollectible."""
-    return _fact("invoice_uncollectible", day)
+    return fact("invoice_uncollectible", day)
 
 
 def failed(day: str) -> Fact:
     """A payment fails."""
-    return _fact("payment_failed", day)
+    return fact("payment_failed", day)
 
 
 def credited(  # noqa: PLR0917
@@ -240,7 +239,7 @@ def credited(  # noqa: PLR0917
         total_minor=net + tax_amount,
         lines=tuple(CreditNoteLine(invoice_line_id=at, amount_minor=part) for at, part in named),
     )
-    return _fact("credit_note_issued", day, name, credit_note=note)
+    return fact("credit_note_issued", day, name, credit_note=note)
 
 
 def refunded(
@@ -253,7 +252,7 @@ def refunded(
         amount_minor=amount,
         cumulative_minor=cumulative if cumulative is not None else amount or 0,
     )
-    return _fact("refunded", day, name, refund=refund)
+    return fact("refunded", day, name, refund=refund)
 
 
 def book(
@@ -280,6 +279,13 @@ def moved(books: Books, role: str) -> dict[str, int]:
                 change = each.amount_minor if each.side == "credit" else -each.amount_minor
                 months[entry.natural_period] = months.get(entry.natural_period, 0) + change
     return {month: change for month, change in sorted(months.items()) if change}
+
+
+def reasons(books: Books) -> dict[str, str]:
+    """Fact id to reason, of all facts without entry."""
+    told = {one.fact_id: one.reason for one in books.waiting}
+    told |= {one.fact_id: one.reason for one in books.refused}
+    return told | {one.fact_id: one.reason for one in books.no_entry}
 
 
 def entry_of(books: Books, purpose: str) -> Entry:

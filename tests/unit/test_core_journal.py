@@ -10,11 +10,15 @@ import pytest
 from streamsync.core.calendar import day_end_ms, local_date
 from streamsync.core.company import Policy
 from streamsync.core.facts import Fact
-from streamsync.core.journal import Books, Refused, Waiting, book_document
+from streamsync.core.journal import Refused, Waiting, book_document
 from tests.unit.core_facts import (
     FAR,
+    FEB,
+    JAN,
+    MAR,
     NEW_YORK,
     POLICY,
+    QUARTER,
     book,
     credited,
     entry_of,
@@ -25,21 +29,12 @@ from tests.unit.core_facts import (
     moved,
     ms,
     paid,
+    reasons,
     refunded,
     sides,
     tax,
     voided,
 )
-
-QUARTER = line(1, 9000, "2022-01-01", "2022-04-01")
-JAN, FEB, MAR = "2022-01", "2022-02", "2022-03"
-
-
-def _reasons(books: Books) -> dict[str, str]:
-    """Fact id to reason, of all facts without entry."""
-    reasons = {waiting.fact_id: waiting.reason for waiting in books.waiting}
-    reasons |= {refused.fact_id: refused.reason for refused in books.refused}
-    return reasons | {none.fact_id: none.reason for none in books.no_entry}
 
 
 def test_a_release_is_booked_when_its_day_is_over_and_the_next_one_is_named() -> None:
@@ -129,7 +124,7 @@ def test_what_books_nothing_is_named() -> None:
         failed("2022-01-02"),
         credited("2022-01-03", 1000, settlement="refund"),
     )
-    assert _reasons(books) == {
+    assert reasons(books) == {
         "payment_applied:in_1": "amount_zero",
         "payment_failed:in_1": "payment_failed",
         "credit_note_issued:cn_1": "settled_by_refund",
@@ -282,52 +277,6 @@ def test_a_document_in_the_customers_favour_is_not_voided() -> None:
     assert [refused.reason for refused in books.refused] == ["document_direction_wrong"]
 
 
-def test_tax_of_partial_refunds_is_cumulative() -> None:
-    # 334.99 with 55.83 tax (Lago, issue 2643: four fees taxed together) refunded in four parts.
-    # 5583 * 8200 / 33499 = 1366.6, * 16400 = 2733.2, * 23300 = 3883.2: the last part gets the rest.
-    fees = [6833, 6833, 5750, 8500]
-    taxes = [1367, 1366, 1150, 1700]
-    invoice = issued(
-        "2022-01-01",
-        *(line(at + 1, fees[at], None, None, tax(taxes[at])) for at in range(4)),
-    )
-    parts = [8200, 8200, 6900, 10199]
-    sums = [sum(parts[: count + 1]) for count in range(4)]
-    books = book(
-        invoice,
-        *(refunded(f"2022-01-1{at}", parts[at], sums[at], f"re_{at}") for at in range(4)),
-    )
-    back = [
-        sides(entry)["tax_payable", "debit"]
-        for entry in books.entries
-        if entry.purpose == "refunded"
-    ]
-    assert back == [1367, 1366, 1150, 1700]
-    assert sum(moved(books, "tax_payable").values()) == 0
-
-
-def test_p27_the_last_of_four_credit_notes_absorbs_the_cent() -> None:
-    # Four fees at 20 %: together 334.99, one by one 335.00; the last note must be 101.99.
-    fees = [6833, 6833, 5750, 8500]
-    taxes = [1367, 1366, 1150, 1700]
-    invoice = issued(
-        "2022-01-01",
-        *(line(at + 1, fees[at], None, None, tax(taxes[at])) for at in range(4)),
-    )
-    notes = [
-        credited("2022-01-02", fees[at], own, name=f"cn_{at}", named=((f"il_{at + 1}", fees[at]),))
-        for at, own in enumerate([1367, 1367, 1150, 1700])
-    ]
-    assert [refused.fact_id for refused in book(invoice, *notes).refused] == [
-        "credit_note_issued:cn_3"
-    ]
-    last = credited("2022-01-02", 8500, 1699, name="cn_3", named=(("il_4", 8500),))
-    books = book(invoice, *notes[:3], last)
-    assert not books.refused
-    assert sum(moved(books, "receivable").values()) == 0
-    assert sum(moved(books, "tax_payable").values()) == 0
-
-
 def test_a_refund_without_an_invoice_is_all_revenue_taken_back() -> None:
     charge = replace(refunded("2022-01-10", 500), document="ch_1", document_kind="charge")
     assert sides(entry_of(book(charge), "refunded")) == {
@@ -356,7 +305,7 @@ def test_a_cumulative_figure_counts_only_what_no_listed_refund_explains() -> Non
     assert moved(book(invoice, both), "clearing") == {JAN: 800}
     assert moved(book(invoice, first, both), "clearing") == {JAN: 800}
     assert moved(book(invoice, first, both, listed), "clearing") == {JAN: 800}
-    assert _reasons(book(invoice, first, listed)) == {"refunded:ch_1:500": "amount_zero"}
+    assert reasons(book(invoice, first, listed)) == {"refunded:ch_1:500": "amount_zero"}
 
 
 def test_a_settlement_without_a_journal_is_refused() -> None:

@@ -11,6 +11,10 @@ import pytest
 from streamsync.core.facts import Fact
 from streamsync.core.money import allocate, round_half_up_div
 from tests.unit.core_facts import (
+    APR,
+    FEB,
+    JAN,
+    MAR,
     book,
     credited,
     entry_of,
@@ -26,8 +30,6 @@ from tests.unit.core_facts import (
     unapplied,
     voided,
 )
-
-JAN, FEB, MAR, APR = "2022-01", "2022-02", "2022-03", "2022-04"
 
 
 def test_p1_stripe_a_month_from_mid_january_is_earned_by_days() -> None:
@@ -202,22 +204,28 @@ def test_p27_lago_refunds_of_each_fee_give_back_exactly_the_tax_of_the_whole() -
     )
     assert not books.refused
     assert amounts[-1] == 10200 - 1
+    # 5583 x 8200 / 33499 = 1366.6, x 16400 = 2733.2, x 23300 = 3883.2; the last part gets the rest.
+    back = [
+        sides(each)["tax_payable", "debit"] for each in books.entries if each.purpose == "refunded"
+    ]
+    assert back == [1367, 1366, 1150, 1700]
     assert moved(books, "tax_payable") == {JAN: 5583, FEB: -5583}
 
 
-def test_p27_lago_the_last_credit_note_absorbs_the_cent() -> None:
+@pytest.mark.parametrize("names_its_line", [False, True])
+def test_p27_lago_the_last_credit_note_absorbs_the_cent(*, names_its_line: bool) -> None:
+    def note(day: int, net: int, part: int) -> Fact:
+        named = ((f"il_{day}", net),) if names_its_line else ()
+        return credited(f"2022-02-0{day}", net, part, name=f"cn_{day}", named=named)
+
     notes = [(6833, 1367), (6833, 1367), (5750, 1150), (8500, 1700 - 1)]
-    credits_of_all = [
-        credited(f"2022-02-0{day}", net, part, name=f"cn_{day}")
-        for day, (net, part) in enumerate(notes, start=1)
-    ]
+    credits_of_all = [note(day, net, part) for day, (net, part) in enumerate(notes, start=1)]
     books = book(_lago_invoice(), *credits_of_all)
     assert not books.refused
     assert moved(books, "receivable") == {JAN: -33499, FEB: 33499}
     assert moved(books, "tax_payable") == {JAN: 5583, FEB: -5583}
     # With its own rounding the last one is a cent too much, and says so.
-    too_much = credited("2022-02-04", 8500, 1700, name="cn_4")
-    (refused,) = book(_lago_invoice(), *credits_of_all[:3], too_much).refused
+    (refused,) = book(_lago_invoice(), *credits_of_all[:3], note(4, 8500, 1700)).refused
     assert refused.reason == "credit_exceeds_document"
     assert "tax 1700 to take" in refused.detail
     assert "tax 1699 left" in refused.detail
