@@ -48,6 +48,7 @@ class Worker:
     partitions: int = 4
     kill_at: str | None = None
     row_version: int = 1
+    stock: bool = True
     process: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,6 +66,8 @@ class Worker:
         ]  # fmt: skip
         if self.kill_at:
             command += ["--kill-at", self.kill_at]
+        if not self.stock:
+            command.append("--without-stock")
         return command
 
     def environment(self) -> dict[str, str]:
@@ -169,6 +172,8 @@ class Run:
         self.prefix = prefix = f"{name}-{seed}"
         self.broker, self.folder, self.partitions = broker, folder, partitions
         self.worker_servers = broker
+        self.stock = True
+        """Whether workers have a stock agent and table, which Faust ends them over a full disk."""
         self._workers: list[Worker] = []
         topology = toy(prefix, partitions)
         catalog = Catalog(Cluster(broker), topology)
@@ -188,7 +193,7 @@ class Run:
     def worker(self, name: str, kill_at: str | None = None, row_version: int = 1) -> Worker:
         worker = Worker(
             self.prefix, self.worker_servers, self.folder / f"{self.prefix}-{name}", free_port(),
-            self.partitions, kill_at, row_version,
+            self.partitions, kill_at, row_version, self.stock,
         )  # fmt: skip
         return self.add(worker)
 

@@ -166,6 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--standbys", type=int, default=1)
     parser.add_argument("--kill-at", help="lane:STEP:after")
+    parser.add_argument("--without-stock", action="store_true")
     options = parser.parse_args(arguments)
     extra: dict[str, Any] = {}
     if options.kill_at:
@@ -181,7 +182,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         **extra,
     )
     add_views(app)
-    add_stock_agent(app, options.prefix, options.partitions)
+    if not options.without_stock:
+        add_stock_agent(app, options.prefix, options.partitions)
     run_worker(app)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from streamsync.config import Settings
 from streamsync.contracts import ContractError, Contracts, SchemaRegistry
 from streamsync.core.records import Tick
-from streamsync.engine.app import LaneApp, build_app, run_worker
+from streamsync.engine.app import LaneApp, build_app, end_on_sigterm, run_worker
 from streamsync.engine.clock import ClockSpec
 from streamsync.engine.datadir import DataDirectoryRefused
 from streamsync.engine.lane import Output, SourceRecord
@@ -61,6 +61,7 @@ def _clock(contracts: Contracts, settings: Settings) -> ClockSpec:
 
 def run(settings: Settings) -> None:
     """Run a worker until a signal ends it; a data directory that isn't its own ends it at once."""
+    end_on_sigterm()
     app = create_app(settings)
     try:
         run_worker(app)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -184,11 +185,21 @@ def _faust_partitioner(topology: Topology) -> Callable[[bytes | None, list[int],
     return partition
 
 
+def end_on_sigterm() -> None:
+    """Until the worker runs, and ends in order, there is nothing to end: status 0 at once."""
+
+    def end(_number: int, _frame: object) -> None:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, end)
+
+
 def run_worker(app: LaneApp, *, loglevel: str = "INFO", **settings: Any) -> None:
     """Run the app until a signal; ends the process with 0, or with 1 after a crash.
 
     Raises `DataDirectoryRefused` before anything is contacted.
     """
+    end_on_sigterm()
     app.finalize()
     claim(Path(app.conf.datadir), app.lanes.topology.app_id)
     # A lane holds hundreds of thousands of rows and records that never form cycles; with Python's

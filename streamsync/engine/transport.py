@@ -16,7 +16,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaConnectionError
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    IllegalStateError,
+    KafkaConnectionError,
+    NodeNotReadyError,
+)
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
@@ -144,6 +149,19 @@ class LaneConsumer(driver.Consumer):
 
     def _new_consumer_thread(self) -> LaneConsumerThread:
         return LaneConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def create_topic(self, topic: str, *args: Any, **settings: Any) -> None:
+        """As Faust's, for its own topics; while a broker that it asks is away, it asks again."""
+        end = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                await super().create_topic(topic, *args, **settings)
+                return
+            except (KafkaConnectionError, NodeNotReadyError) as error:
+                if self.should_stop or time.monotonic() > end:
+                    raise
+                log.warning("Topic %s can't be declared yet: %s", topic, error)
+            await asyncio.sleep(1.0)
 
     async def verify_all_partitions_active(self) -> None:
         # Faust looks after five seconds whether agents keep up; on a busy machine its own consumer

@@ -30,10 +30,12 @@ class DatabaseTrouble(Exception):
 def trouble_of(error: Exception, path: Path) -> DatabaseTrouble | None:
     """What RocksDB's error means for a database; `None` when it is another kind of error.
 
-    The client library raises plain exceptions that begin with RocksDB's own name of the status.
+    The client library raises plain exceptions that begin with RocksDB's own name of the status;
+    those of the files that it keeps beside the database end with the system's number.
     """
     why = str(error)
     damaged = why.startswith("Corruption")
-    if not damaged and not isinstance(error, OSError) and not why.startswith("IO error"):
+    of_disk = isinstance(error, OSError) or why.startswith("IO error") or "(os error " in why
+    if not damaged and not of_disk:
         return None
     return DatabaseTrouble(path, why, damaged=damaged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -37,3 +38,39 @@ def test_the_directory_of_another_app_or_layout_is_refused_and_left_as_it_is(
         claim(tmp_path, "app")
     assert (tmp_path / "worker.lock").read_text() == left
     assert (tmp_path / "a-database").read_text() == "precious"
+
+
+def test_a_worker_on_a_full_disk_waits_says_so_once_and_starts_when_there_is_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write, waits = os.pwrite, 0
+
+    def full(held: int, data: bytes, at: int) -> int:
+        if waits < 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(held, data, at)
+
+    def wait() -> None:
+        nonlocal waits
+        waits += 1
+
+    monkeypatch.setattr(os, "pwrite", full)
+    os.close(claim(tmp_path, "app", wait=wait))
+    assert waits == 3
+    assert [record.message for record in caplog.records] == [
+        f"The worker can't start yet: the disk of its data directory {tmp_path} is full (No space "
+        "left on device). It waits for space; nothing is lost."
+    ]
+    with pytest.raises(DataDirectoryRefused, match="belongs to app 'app'"):
+        claim(tmp_path, "other")
+
+
+def test_another_error_of_the_system_is_no_reason_to_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_held: int, _data: bytes, _at: int) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "pwrite", broken)
+    with pytest.raises(OSError, match="Input/output"):
+        claim(tmp_path, "app", wait=lambda: pytest.fail("it waits"))

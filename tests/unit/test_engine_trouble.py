@@ -10,6 +10,7 @@ import rocksdict
 
 from streamsync.engine.store import DatabaseRows, SnapshotRows
 from streamsync.engine.trouble import DatabaseTrouble, trouble_of
+from tests.engine_storm import fill, small_disk
 
 ROWS = 2_000
 
@@ -83,3 +84,18 @@ def test_only_failures_of_disk_and_database_are_trouble(
     assert (None if found is None else found.damaged) == damaged
     if found is not None:
         assert "here" in str(found) and str(error) in str(found)
+
+
+def test_a_database_that_cannot_be_opened_for_want_of_space_is_trouble_and_not_a_bug(
+    tmp_path: Path,
+) -> None:
+    """The client library's own words for what it can't write; only root can mount a small disk."""
+    with small_disk(tmp_path / "disk") as mounted:
+        if not mounted:
+            pytest.skip("a file system of its own needs a privilege")
+        fill(tmp_path / "disk")
+        with pytest.raises(Exception, match="No space left") as raised:
+            rocksdict.Rdict(str(tmp_path / "disk" / "db"), options=rocksdict.Options(raw_mode=True))
+    trouble = failed(raised.value)
+    assert isinstance(trouble, DatabaseTrouble)
+    assert not trouble.damaged
