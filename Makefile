@@ -33,7 +33,8 @@ test-simulation: $(VENV)/dev.stamp ## 200 seeds of a company's life with every f
 	$(PYTEST) tests/simulation
 
 test-deep: test-codec-deep test-mutation ## What takes hours: seeds, lives, mutants, chaos, codec
-	ENGINE_ROUNDS=25 $(PYTEST) -o timeout=7200 -s tests/chaos/test_engine_random.py
+	ENGINE_ROUNDS=25 $(PYTEST) -o timeout=7200 -s tests/chaos/test_engine_random.py \
+		tests/chaos/test_engine_three_brokers.py
 	STREAMSYNC_SEARCH=1 $(PYTEST) tests/property
 	STREAMSYNC_LIFECYCLES=50000 $(PYTEST) -o timeout=14400 tests/property/test_lifecycles.py
 	$(BIN)/python -m tests.simulation --seeds 10000

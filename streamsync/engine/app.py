@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 SCHEME = "streamsync"
 GC_THRESHOLDS = (50_000, 20, 20)
+METADATA_MAX_AGE_MS = 3_000
 
 
 class LaneApp(faust.App):
@@ -97,6 +98,9 @@ def build_app(
         broker_rebalance_timeout=30.0,
         broker_request_timeout=30.0,
         broker_commit_interval=1.0,
+        # aiokafka asks a former leader for offsets, again and again, until it looks who leads now.
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
+        producer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         broker_max_poll_records=4_000,
         consumer_max_fetch_size=1 << 20,
         consumer_auto_offset_reset="earliest",

@@ -39,6 +39,8 @@ class Options:
     """How many commands and confirmations are delivered twice."""
     summaries: bool
     """Whether releases of revenue post as summaries, or per document."""
+    portable: bool
+    """Whether records are read and written by fastavro, also where the codec was compiled."""
 
     def __str__(self) -> str:
         return " ".join(f"{one.name}={getattr(self, one.name)}" for one in fields(self))
@@ -71,6 +73,7 @@ def draw(seed: int, given: Mapping[str, int] | None = None) -> Options:
         odd_percent=rng.choice((0, 20, 60)),
         again_percent=rng.choice((10, 30)),
         summaries=rng.random() < 0.5,
+        portable=rng.random() < 0.3,
     )
     known = {one.name: one.type for one in fields(Options) if one.name != "seed"}
     for name in given or {}:

@@ -32,10 +32,10 @@ class Restless(AssertionError):
     """The run does not come to rest after the faults stopped."""
 
 
-@lru_cache(maxsize=1)
-def contracts() -> Contracts:
+@lru_cache(maxsize=2)
+def contracts(*, portable: bool) -> Contracts:
     """The codec, once per process."""
-    return Contracts.in_memory()
+    return Contracts.in_memory("fastavro" if portable else "auto")
 
 
 class World:
@@ -43,7 +43,7 @@ class World:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.contracts = contracts()
+        self.contracts = contracts(portable=options.portable)
         rng = random.Random(f"{options.seed}/script")
         self.life = lives.live(rng, options.company, options.accounts)
         self.script = script.write(rng, options, self.life)
