@@ -189,8 +189,9 @@ class Catalog:
                     self._create(wanted)
                     self._check(wanted)
                     return
-                except KafkaException as error:
-                    log.warning("Topics can't be declared yet: %s", error.args[0])
+                except (KafkaException, TimeoutError) as error:
+                    why = error.args[0] if error.args else "no answer in time"
+                    log.warning("Topics can't be declared yet: %s", why)
                     time.sleep(min(0.2 * 2**attempt, 3.0))
         raise TopicError(
             f"The broker at {self._cluster.brokers} did not accept the topics "

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gc
+import time
 import weakref
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from streamsync.engine.cluster import Cluster
+from streamsync.engine.cluster import Catalog, Cluster
+from streamsync.engine.lane import TopicSpec, Topology
+from streamsync.engine.partitioner import account_partition
 from streamsync.engine.standby import Followed, Standbys
 
 
@@ -42,3 +46,18 @@ def test_a_standby_that_nobody_looked_at_yet_is_cold() -> None:
     standbys.ask_to_stop()
     assert standbys.join() == {("changelog", 0), ("changelog", 1)}
     assert standbys.cold(within=10) == 0
+
+
+def test_topics_are_declared_once_a_broker_answers_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Exception | None] = [TimeoutError(), KafkaException(KafkaError(-195)), None]
+
+    def create(_catalog: Catalog, _wanted: object) -> None:
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    monkeypatch.setattr(Catalog, "_create", create)
+    monkeypatch.setattr(Catalog, "_check", lambda _catalog, _wanted: None)
+    monkeypatch.setattr(time, "sleep", lambda _s: None)
+    topology = Topology("app", (), (), account_partition)
+    Catalog(Cluster("127.0.0.1:1"), topology).declare([TopicSpec("in", 1)])
+    assert answers == []
