@@ -212,10 +212,12 @@ def _note(command: PostingCommand) -> str:
 def table(commands: Iterable[PostingCommand]) -> Table:
     """A table with one row per line, debits and credits in columns of their own."""
     shown = Table(title="Journal", title_justify="left")
-    for name in ("Date", "Entity", "Document", "Purpose", "Account", "Role"):
-        shown.add_column(name)
+    # In a narrow terminal names go on in the next line; a date or an amount is never cut.
+    shown.add_column("Date", no_wrap=True, min_width=10)
+    for name in ("Entity", "Document", "Purpose", "Account", "Role"):
+        shown.add_column(name, overflow="fold")
     for name in ("Debit", "Credit"):
-        shown.add_column(name, justify="right")
+        shown.add_column(name, justify="right", overflow="fold")
     for command in commands:
         for number, line in enumerate(command.lines):
             head = (

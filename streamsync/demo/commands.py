@@ -39,7 +39,10 @@ def demo(
     accounts: Annotated[int, typer.Option(min=45, help="Billing accounts.")] = 100,
     workers: Annotated[int, typer.Option(min=1, max=4, help="Worker processes.")] = 1,
     company: Annotated[
-        Path, typer.Option(help="Company folder.", exists=True, file_okay=False)
+        Path,
+        typer.Option(
+            help="Company folder.", exists=True, file_okay=False, show_default="examples/acme"
+        ),
     ] = _COMPANY,
     data_dir: Annotated[
         Path | None, typer.Option(help="The run's folder is `demo` inside it, emptied at start.")
