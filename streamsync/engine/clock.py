@@ -18,7 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from streamsync.engine.cluster import Cluster
 from streamsync.engine.lane import Output, SourceRecord
-from streamsync.engine.producing import produce_all
+from streamsync.engine.producing import produce
 
 log = logging.getLogger(__name__)
 
@@ -66,17 +66,9 @@ class Clock:
             now_ms = int(time.time() * 1_000)
             output = self._spec.tick(number, now_ms)
             self._producer.begin_transaction()
-            record = (
-                output.topic,
-                output.value,
-                output.key,
-                self._spec.partition,
-                None,
-                None,
-                now_ms,
-                None,
-            )  # fmt: skip
-            produce_all(self._producer, [record])
+            produce(
+                self._producer, output.topic, output.key, output.value, self._spec.partition, now_ms
+            )
             self._producer.commit_transaction(_CALL_TIMEOUT_S)
             self._number = number
             self._emitted()

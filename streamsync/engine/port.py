@@ -20,7 +20,7 @@ from streamsync.engine.cluster import TRANSACTION_TIMEOUT_MS, Catalog, Cluster, 
 from streamsync.engine.commit import Aborted, Fenced, Unsettled
 from streamsync.engine.evidence import HEADER, Origin, Place
 from streamsync.engine.lane import Output
-from streamsync.engine.producing import arguments_of, produce_all, refuse_too_large
+from streamsync.engine.producing import arguments_of, produce, produce_all, refuse_too_large
 from streamsync.engine.routes import Headers, Routes, Way
 from streamsync.engine.trouble import DatabaseTrouble
 
@@ -198,11 +198,10 @@ class KafkaPort:
         value = self._marker(position).encode()
 
         def send() -> None:
-            marker = (
-                self._changelog, value, MARKER, self._partition, self._marker_delivered, None,
-                self._timestamp_ms, None,
+            produce(
+                self._producer, self._changelog, MARKER, value, self._partition,
+                self._timestamp_ms, self._marker_delivered,
             )  # fmt: skip
-            produce_all(self._producer, [marker])
 
         self._call(send, again=False)
 

@@ -40,6 +40,19 @@ def produce_all(producer: Producer, records: Iterable[Arguments]) -> None:
             raise
 
 
+def produce(
+    producer: Producer,
+    topic: str,
+    key: bytes | None,
+    value: bytes | None,
+    partition: int,
+    time_ms: int,
+    on_delivery: OnDelivery | None = None,
+) -> None:
+    """Hand over one record; where there are many, `produce_all` spares a call for each."""
+    produce_all(producer, [(topic, value, key, partition, on_delivery, None, time_ms, None)])
+
+
 def _produce_later(producer: Producer, given: Arguments) -> None:
     while True:
         producer.poll(0.1)

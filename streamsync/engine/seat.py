@@ -230,10 +230,9 @@ class Seat:
             self._doubted = False
             await self._recover()
         now = time.monotonic()
-        due = self._due(now)
-        if not self._queue and (not len(self._work) or (now < due and not self._full(now))):
+        if not self._queue and not self._may_commit(now):
             self._wake.clear()
-            wait = None if not len(self._work) else due - now
+            wait = None if not len(self._work) else self._due(now) - now
             try:
                 await asyncio.wait_for(self._wake.wait(), wait)
             except TimeoutError:
@@ -251,9 +250,11 @@ class Seat:
             await asyncio.sleep(0)
             if self._queue:
                 return
-        now = time.monotonic()
-        if len(self._work) and (now >= self._due(now) or self._full(now)):
+        if self._may_commit(time.monotonic()):
             await self._commit()
+
+    def _may_commit(self, now: float) -> bool:
+        return len(self._work) > 0 and (now >= self._due(now) or self._full(now))
 
     def _due(self, now: float) -> float:
         """When the next commit may begin."""

@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka.errors import (
@@ -42,6 +43,25 @@ OFFSETS_TIMEOUT_S = 2.0
 START_TIMEOUT_S = 120.0
 
 
+async def _once_answered(
+    call: Callable[[], Awaitable[None]],
+    told: str,
+    stopping: Callable[[], bool],
+    errors: tuple[type[Exception], ...],
+) -> None:
+    """Call something of Faust's that asks a broker, again while none answers."""
+    end = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            await call()
+            return
+        except errors as error:
+            if stopping() or time.monotonic() > end:
+                raise
+            log.warning("%s yet: %s", told, error)
+            await asyncio.sleep(1.0)
+
+
 async def _started(
     start: Callable[[], Awaitable[None]], made: Callable[[], Any], stopping: Callable[[], bool]
 ) -> None:
@@ -49,17 +69,15 @@ async def _started(
 
     A worker that is started while the broker is away waits for it, as a running one does.
     """
-    end = time.monotonic() + START_TIMEOUT_S
-    while True:
+
+    async def begin() -> None:
         try:
             await start()
-            return
-        except KafkaConnectionError as error:
+        except KafkaConnectionError:
             await made().stop()
-            if stopping() or time.monotonic() > end:
-                raise
-            log.warning("The worker can't start yet: %s", error)
-            await asyncio.sleep(1.0)
+            raise
+
+    await _once_answered(begin, "The worker can't start", stopping, (KafkaConnectionError,))
 
 
 class LaneConsumerThread(driver.AIOKafkaConsumerThread):
@@ -152,16 +170,11 @@ class LaneConsumer(driver.Consumer):
 
     async def create_topic(self, topic: str, *args: Any, **settings: Any) -> None:
         """As Faust's, for its own topics; while a broker that it asks is away, it asks again."""
-        end = time.monotonic() + START_TIMEOUT_S
-        while True:
-            try:
-                await super().create_topic(topic, *args, **settings)
-                return
-            except (KafkaConnectionError, NodeNotReadyError) as error:
-                if self.should_stop or time.monotonic() > end:
-                    raise
-                log.warning("Topic %s can't be declared yet: %s", topic, error)
-            await asyncio.sleep(1.0)
+        declare = partial(super().create_topic, topic, *args, **settings)
+        await _once_answered(
+            declare, f"Topic {topic} can't be declared", lambda: self.should_stop,
+            (KafkaConnectionError, NodeNotReadyError),
+        )  # fmt: skip
 
     async def verify_all_partitions_active(self) -> None:
         # Faust looks after five seconds whether agents keep up; on a busy machine its own consumer
