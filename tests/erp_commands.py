@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from streamsync.core.records import PostingCommand
 from streamsync.erp.conformance import Subject

@@ -9,10 +9,10 @@ each fact. Booking again changes nothing unless something changed.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import date
 
 import msgspec
+from msgspec.structs import replace
 
 from streamsync.core.calendar import day_end_ms, local_date, period_of
 from streamsync.core.closing import control_amount, is_computed

@@ -9,9 +9,9 @@ the strongest class among its facts and moves with them, counted in rows beside.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from streamsync.core.facts import BillingEvent, Fact
 from streamsync.core.figures import owed_amount

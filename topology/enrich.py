@@ -9,9 +9,10 @@ The entity is decided once per document.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from streamsync.core.calendar import local_date
 from streamsync.core.company import AccountRule, Company, Entity, EntityRule, Policy
@@ -26,16 +27,14 @@ from topology.rows import ACCOUNT, AccountRow, DocumentRow, PostingRow, row_key
 from topology.turn import Turn, entity_of
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(Struct, frozen=True):
     """What an entry waits for: a reason code, and the place and remedy for a person."""
 
     reason: str
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """A document with everything that its entries need to know about where they belong."""
 
     tenant: str

@@ -10,10 +10,10 @@ a fact alone is never the only way to its books, only a shorter one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date
 
 import msgspec
+from msgspec.structs import replace
 
 from streamsync.core.calendar import local_date
 from streamsync.core.facts import BillingEvent, Fact

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from streamsync.contracts import Contracts
 from streamsync.core.company import Company
@@ -33,8 +35,7 @@ from topology import build, ledger, topics
 from topology.rows import COUNT, SOURCE, SourceRow
 
 
-@dataclass(frozen=True, slots=True)
-class Journal:
+class Journal(Struct, frozen=True):
     """What the events made: commands in the order of their dates, and the records without entry.
 
     `unposted`: the record with its place (file and position); `counts` add up to `inputs`.

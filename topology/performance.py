@@ -9,7 +9,8 @@ amount back stays with 0, so that what it had posted can be traced and undone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from streamsync.core.facts import Fact
 from streamsync.core.position import Billed

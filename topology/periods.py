@@ -8,7 +8,7 @@ earliest later one that does, and keeps its original period.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from streamsync.core.calendar import next_period
 from streamsync.core.company import Company
@@ -22,8 +22,7 @@ _OPEN = ("open", "reopened")
 _PERIODS_AHEAD_MAX = 120
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where an entry posts. `basis`: natural, or rolled into a later period."""
 
     period: str

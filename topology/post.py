@@ -10,10 +10,10 @@ that an ERP refused for good is not sent again by itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 
 import msgspec
+from msgspec import Struct
 
 from streamsync.core import posting
 from streamsync.core.calendar import local_date, period_of
@@ -52,8 +52,7 @@ _HOUR_MS = 3_600_000
 SCHEMA_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """What waits: facts by id; and, by a name of its own, what stops no fact: a revaluation, a
     posting whose period is closed. And the month end of the next revaluation.
     """

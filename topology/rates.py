@@ -9,8 +9,9 @@ with what is missing, and the arrival of rates releases what waits.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
+
+from msgspec import Struct
 
 from streamsync.core.books import Entry
 from streamsync.core.calendar import period_of
@@ -45,8 +46,7 @@ def receive_rates(turn: Turn, item: ReferenceData) -> bool:
     return changed
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentRates:
+class DocumentRates(Struct, frozen=True):
     """The rates for one document's entries; those of accepted entries are frozen."""
 
     turn: Turn

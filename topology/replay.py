@@ -8,8 +8,9 @@ are summed by entity, natural period, account and currency, and only what differ
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date
+
+from msgspec import Struct
 
 from streamsync.core.company import Company
 from streamsync.core.records import Customer, PostingCommand, RawWebhook, ReferenceData
@@ -19,8 +20,7 @@ Place = tuple[str, str, str, str, str]
 """Entity, natural period, account, role, currency."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """Net movement (debit less credit, minor units) of one account, by both rules."""
 
     entity: str
@@ -37,8 +37,7 @@ class Difference:
         return self.after_minor - self.before_minor
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
+class Replay(Struct, frozen=True):
     """The differences, and how many source records change their class."""
 
     differences: tuple[Difference, ...]

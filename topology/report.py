@@ -8,7 +8,9 @@ exception, and one that comes back reopens.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from streamsync.core.facts import BillingEvent
 from streamsync.core.reasons import owner_of
@@ -18,8 +20,7 @@ from topology.rows import EXCEPTION, row_key
 from topology.turn import Turn
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Subject(Struct, frozen=True, kw_only=True):
     """What an exception is about. `subject` tells two of the same code on an account apart."""
 
     account: str

@@ -11,10 +11,10 @@ counts a held record as waiting all the time: it is told when one is held, when 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from streamsync.core.facts import BillingEvent, Fact, ObjectLink, ObjectName
 from streamsync.core.records import Continuation, Tick

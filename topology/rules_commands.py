@@ -10,12 +10,12 @@ from __future__ import annotations
 import getpass
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import Struct, structs
 
 if TYPE_CHECKING:
     from streamsync.core.company import Company
@@ -90,8 +90,7 @@ def replay(
         raise typer.Exit(3)
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
+class _Given(Struct, frozen=True):
     """What is replayed."""
 
     old: Company
@@ -165,7 +164,7 @@ def _print(made: Replay, old: Company, new: Company, *, as_json: bool) -> None:
             "rules_before": {"ruleset": old.ruleset, "version": old.version},
             "rules_after": {"ruleset": new.ruleset, "version": new.version},
             "differences": [
-                asdict(one) | {"change_minor": one.change_minor} for one in made.differences
+                structs.asdict(one) | {"change_minor": one.change_minor} for one in made.differences
             ],
             "counts_before": made.counts_before,
             "counts_after": made.counts_after,
@@ -257,7 +256,9 @@ def restate(
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     if as_json:
-        typer.echo(json.dumps({"schema_version": 1, "job": asdict(asked), "tenant": tenant}))
+        typer.echo(
+            json.dumps({"schema_version": 1, "job": structs.asdict(asked), "tenant": tenant})
+        )
     else:
         typer.echo(f'Job "{job}" is published; it begins with the next tick.')
 

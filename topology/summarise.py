@@ -11,9 +11,9 @@ summary is never touched. Every member names its event, and the summary that it 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from streamsync.core import posting
 from streamsync.core.calendar import local_date, period_end

@@ -8,7 +8,9 @@ entry that the books no longer ask for; and the small look-ups that its command 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from streamsync.core import posting
 from streamsync.core.calendar import local_date
@@ -20,8 +22,7 @@ from topology.enrich import Placed, account_rules_used
 from topology.rows import Accepted, FactRow, PostingRow
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """What the ERP should hold for one key; no lines: nothing any more."""
 
     fact_id: str

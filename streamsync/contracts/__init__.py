@@ -2,7 +2,7 @@
 
 Problem: every process, in any language, must read what another wrote, today and in a year. How:
 `schemas` loads `avro/`, `registry` registers each record under its own name with FULL_TRANSITIVE
-compatibility, `codec` frames and unframes; a record is a frozen dataclass of `core` and nothing
+compatibility, `codec` frames and unframes; a record is a frozen struct of `core` and nothing
 else.
 """
 

@@ -12,6 +12,8 @@ import logging
 from functools import lru_cache
 from typing import Any, Literal, Protocol, cast
 
+from msgspec import Struct
+
 from streamsync.contracts.generate import UnsupportedSchema, digest
 from streamsync.contracts.schemas import load_schemas
 from streamsync.core import facts, records
@@ -68,7 +70,7 @@ def record_classes() -> dict[str, type]:
         name: found
         for module in (records, facts)
         for name, found in vars(module).items()
-        if isinstance(found, type) and hasattr(found, "__dataclass_fields__")
+        if isinstance(found, type) and issubclass(found, Struct) and found is not Struct
     }
 
 

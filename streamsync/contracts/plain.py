@@ -48,10 +48,6 @@ def _record(cls: type, fields: list[tuple[str, Plain]]) -> Plain:
         try:
             for name, field in fields:
                 found[name] = field(getattr(told, name))
-        except AttributeError:
-            missing = Misfit("was never set")
-            missing.path.append(f".{name}")
-            raise missing from None
         except Misfit as error:
             error.path.append(f".{name}")
             raise

@@ -28,7 +28,7 @@ cdef extern from *:
         if (member->type != T_OBJECT_EX || (member->flags & READONLY)) return -1;
         return member->offset;
     }
-    /* An object with empty slots: a frozen dataclass's __init__ costs more than all decoding. */
+    /* An object with empty slots: its __init__ would cost more than all decoding. */
     static PyObject *fresh(PyTypeObject *type) { return type->tp_alloc(type, 0); }
     static int is_exactly(PyObject *value, PyTypeObject *type) { return Py_IS_TYPE(value, type); }
     """
@@ -268,14 +268,14 @@ cdef int bind_record(
     object cls, tuple fields, PyTypeObject** kind, Py_ssize_t* slots
 ) except -1:
     cdef Py_ssize_t index, offset
-    if fields != tuple(cls.__dataclass_fields__):
+    if fields != getattr(cls, "__struct_fields__", None):
         raise TypeError(f"{cls.__name__} has other fields than its schema")
     if hasattr(cls, "__post_init__"):
         raise TypeError(f"{cls.__name__} has a __post_init__, which decoding would pass by")
     for index, field in enumerate(fields):
         offset = slot_offset(cls.__dict__[field])
         if offset < 0:
-            raise TypeError(f"{cls.__name__}.{field} is no slot: give the dataclass slots=True")
+            raise TypeError(f"{cls.__name__}.{field} is no slot: make it a msgspec.Struct")
         slots[index] = offset
     BOUND.append(cls)
     kind[0] = <PyTypeObject*>cls

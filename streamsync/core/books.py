@@ -7,9 +7,10 @@ four parts of their identity, and one outcome for each fact that made none.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from streamsync.core.position import Billed
 from streamsync.core.template import EntryLine
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from streamsync.core.standing import Standing
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One balanced entry; its identity is fact, purpose, part and natural period."""
 
     fact_id: str
@@ -32,8 +32,7 @@ class Entry:
     gateway_reference: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """A fact that cannot be booked yet."""
 
     fact_id: str
@@ -41,16 +40,14 @@ class Waiting:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class NoEntry:
+class NoEntry(Struct, frozen=True):
     """A fact that is understood and books nothing."""
 
     fact_id: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """A fact that breaks a rule."""
 
     fact_id: str
@@ -58,8 +55,7 @@ class Refused:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Books:
+class Books(Struct, frozen=True):
     """What a document should have in the books, and what becomes of each of its facts.
 
     `next_release`: date of the earliest release that is not due yet. `billed`: what the document

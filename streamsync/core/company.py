@@ -8,13 +8,13 @@ the books through the control topic, and every command names the version and the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from streamsync.core.schedule import Method
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entity:
+class Entity(Struct, frozen=True, kw_only=True):
     """A legal entity: `id`, its functional currency (ISO 4217), IANA time zone, ledger and ERP."""
 
     id: str
@@ -26,8 +26,7 @@ class Entity:
     target_erp: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EntityRule:
+class EntityRule(Struct, frozen=True, kw_only=True):
     """First rule whose set conditions all hold decides the entity of a document."""
 
     rule_id: str
@@ -40,8 +39,7 @@ class EntityRule:
     customer_entity: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountRule:
+class AccountRule(Struct, frozen=True, kw_only=True):
     """First rule whose set conditions all hold maps an account role to an ERP account."""
 
     rule_id: str
@@ -52,8 +50,7 @@ class AccountRule:
     currency: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequiredDimensions:
+class RequiredDimensions(Struct, frozen=True, kw_only=True):
     """Every line on `account` of `entity` must carry these dimensions."""
 
     entity: str
@@ -61,16 +58,14 @@ class RequiredDimensions:
     dimensions: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaxCode:
+class TaxCode(Struct, frozen=True, kw_only=True):
     """A tax code of a billing system, and the jurisdiction that it is owed to."""
 
     code: str
     jurisdiction: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SummaryRule:
+class SummaryRule(Struct, frozen=True, kw_only=True):
     """Entries of `purpose` of `entity` post as one summary per `day` or `period`."""
 
     entity: str
@@ -78,8 +73,7 @@ class SummaryRule:
     by: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CurrencyRules:
+class CurrencyRules(Struct, frozen=True, kw_only=True):
     """How an entity values documents in other currencies than its own.
 
     `rate_lag_days`: the rate of that many days before the accounting date is used, or the latest
@@ -100,8 +94,7 @@ class CurrencyRules:
     unrealised_role: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TemplateLine:
+class TemplateLine(Struct, frozen=True, kw_only=True):
     """One line of a journal template: the named `amount` of the journal goes to `role` on `side`.
 
     A negative amount (a credit line of an invoice) goes to the other side.
@@ -112,8 +105,7 @@ class TemplateLine:
     amount: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choices:
+class Choices(Struct, frozen=True, kw_only=True):
     """Where accounting policies differ in what a fact does, beyond its journal.
 
     The values of each stand in `core.policy.CHOICES`; `credit_note_by_reason` overrides
@@ -132,8 +124,7 @@ class Choices:
     breakage: str = "on_expiry"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(Struct, frozen=True, kw_only=True):
     """An accounting policy profile: which journal each fact makes, and how revenue is released.
 
     `schedule`: how revenue is spread over time. `choices`: what else differs between policies.
@@ -148,8 +139,7 @@ class Policy:
     journals: Mapping[str, tuple[TemplateLine, ...]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyAssignment:
+class PolicyAssignment(Struct, frozen=True, kw_only=True):
     """From `effective_from` (ISO date) on, `entity` books by `policy`."""
 
     entity: str
@@ -157,8 +147,7 @@ class PolicyAssignment:
     effective_from: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageTier:
+class UsageTier(Struct, frozen=True, kw_only=True):
     """Quantities up to `up_to` (included; None: all further) cost `unit_price` each, and
     `flat_price` once. Exact decimals in the price's currency, as text.
     """
@@ -168,8 +157,7 @@ class UsageTier:
     flat_price: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsagePrice:
+class UsagePrice(Struct, frozen=True, kw_only=True):
     """What usage costs in billing periods that begin on `effective_from` (ISO date) or later.
 
     `model`: graduated (each tier prices its own part) or volume (one tier prices all). The last
@@ -183,16 +171,14 @@ class UsagePrice:
     effective_from: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deadline:
+class Deadline(Struct, frozen=True, kw_only=True):
     """How long a confirmation may take, by SLA class."""
 
     sla_class: str
     hours: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestatementJob:
+class RestatementJob(Struct, frozen=True, kw_only=True):
     """Rebook documents by a version of the rules: accounting dates in scope (ISO, both included),
     one entity or all, and how many documents per tick and partition.
     """
@@ -205,8 +191,7 @@ class RestatementJob:
     entity: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Company:
+class Company(Struct, frozen=True, kw_only=True):
     """The compiled company folder. `customer_owner` is "crm" or "billing" (R16).
 
     `soft_close_takes`: purposes of postings that a soft-closed period still takes. `tax_codes`:

@@ -11,8 +11,10 @@ segment's first day and books the difference to what was earned on the day of th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import date
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from streamsync.core.facts import Contract, ContractSegment
 from streamsync.core.money import allocate
@@ -38,8 +40,7 @@ class TermsBroken(Exception):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Struct, frozen=True):
     """A performance obligation: its price with what of the variable part counts, and its rows.
 
     `root`: the segment that it goes on with; itself when it goes on with none. They are one

@@ -9,8 +9,10 @@ like the line (below zero for a credit line). What exceeds what is left raises `
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import date
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from streamsync.core.facts import CreditNoteLine, Fact, Invoice, InvoiceLine, LineTax
 from streamsync.core.money import allocate, round_half_up_div
@@ -37,8 +39,7 @@ class CannotReduce(Exception):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
-class LineLeft:
+class LineLeft(Struct, frozen=True):
     """One line: its service, and what earlier facts left of it.
 
     `plan`: None for a line that was revenue at once.
@@ -78,8 +79,7 @@ class LineLeft:
         return self.line.direction != "credit"
 
 
-@dataclass(frozen=True, slots=True)
-class Performed:
+class Performed(Struct, frozen=True):
     """What an amount is for where no invoice line is behind it."""
 
     product: str | None
@@ -87,8 +87,7 @@ class Performed:
     end: date | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Portion:
+class Portion(Struct, frozen=True):
     """A signed part of a named amount; with the line and tax that it belongs to, if one."""
 
     amount_minor: int
@@ -96,8 +95,7 @@ class Portion:
     tax: LineTax | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """What a reduction took, by named amount."""
 
     released: tuple[Portion, ...]
@@ -110,8 +108,7 @@ class Taken:
         return sum(part.amount_minor for part in (*self.released, *self.unreleased, *self.tax))
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
+class Issued(Struct, frozen=True):
     """An issued document: the day, its gross and tax (signed), and its lines in line order."""
 
     fact: Fact

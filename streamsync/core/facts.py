@@ -7,13 +7,12 @@ knows only them. Amounts are integer minor units, times epoch milliseconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from streamsync.core.records import SourcePosition
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LineTax:
+class LineTax(Struct, frozen=True, kw_only=True):
     """One tax on one line."""
 
     tax_code: str
@@ -24,8 +23,7 @@ class LineTax:
     amount_minor: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InvoiceLine:
+class InvoiceLine(Struct, frozen=True, kw_only=True):
     """One line of a billing document, tax and discount already taken out of amount_minor."""
 
     line_no: int
@@ -46,8 +44,7 @@ class InvoiceLine:
     segment: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Invoice:
+class Invoice(Struct, frozen=True, kw_only=True):
     """An invoice as it was finalised, or as it stood when it was paid."""
 
     number: str | None = None
@@ -62,8 +59,7 @@ class Invoice:
     lines: tuple[InvoiceLine, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BalanceFee:
+class BalanceFee(Struct, frozen=True, kw_only=True):
     """One fee inside a balance transaction."""
 
     kind: str
@@ -71,8 +67,7 @@ class BalanceFee:
     amount_minor: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BalanceTransaction:
+class BalanceTransaction(Struct, frozen=True, kw_only=True):
     """How one movement changed the processor's balance, in the currency of settlement."""
 
     balance_transaction_id: str
@@ -88,8 +83,7 @@ class BalanceTransaction:
     fees: tuple[BalanceFee, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Charge:
+class Charge(Struct, frozen=True, kw_only=True):
     """Money that a processor took from a customer's means of payment."""
 
     charge: str
@@ -101,8 +95,7 @@ class Charge:
     balance: BalanceTransaction | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Payment:
+class Payment(Struct, frozen=True, kw_only=True):
     """Money that settles a document, or part of it. `amount_minor` is cumulative for the whole
     document unless `part` is true.
     """
@@ -119,8 +112,7 @@ class Payment:
     charge: Charge | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refund:
+class Refund(Struct, frozen=True, kw_only=True):
     """Money given back for a charge, or that came back because a refund failed."""
 
     refund_id: str | None = None
@@ -132,8 +124,7 @@ class Refund:
     balance: BalanceTransaction | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dispute:
+class Dispute(Struct, frozen=True, kw_only=True):
     """A customer's objection to a charge. `movements`: the withdrawals, the returns or, for the
     other kinds, all of them; empty when the payload holds none.
     """
@@ -148,8 +139,7 @@ class Dispute:
     movements: tuple[BalanceTransaction, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Payout:
+class Payout(Struct, frozen=True, kw_only=True):
     """Money moved between the processor's balance and a bank account."""
 
     payout_id: str
@@ -161,8 +151,7 @@ class Payout:
     balance: BalanceTransaction | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collection:
+class Collection(Struct, frozen=True, kw_only=True):
     """Where the collection of a document stands after an event."""
 
     attempts: int | None = None
@@ -172,16 +161,14 @@ class Collection:
     overdue: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreditNoteLine:
+class CreditNoteLine(Struct, frozen=True, kw_only=True):
     """One line of a credit note."""
 
     invoice_line_id: str | None = None
     amount_minor: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreditNote:
+class CreditNote(Struct, frozen=True, kw_only=True):
     """A credit note on an invoice."""
 
     credit_note_id: str
@@ -194,8 +181,7 @@ class CreditNote:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContractSegment:
+class ContractSegment(Struct, frozen=True, kw_only=True):
     """A performance obligation of a contract, or the part of one that a modification began."""
 
     segment_id: str
@@ -208,8 +194,7 @@ class ContractSegment:
     product: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contract:
+class Contract(Struct, frozen=True, kw_only=True):
     """What was agreed when a contract was signed, or how it was modified."""
 
     segments: tuple[ContractSegment, ...] = ()
@@ -222,8 +207,7 @@ class Contract:
     service_to_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(Struct, frozen=True, kw_only=True):
     """How much was used, on the day of the fact. The price is looked up in the company's prices."""
 
     meter: str
@@ -234,8 +218,7 @@ class Usage:
     product: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WalletMovement:
+class WalletMovement(Struct, frozen=True, kw_only=True):
     """A top-up or expiry of a prepaid wallet."""
 
     amount_minor: int | None = None
@@ -243,8 +226,7 @@ class WalletMovement:
     gateway_reference: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CustomerProfile:
+class CustomerProfile(Struct, frozen=True, kw_only=True):
     """What the billing system says of a customer; no personal data."""
 
     country: str | None = None
@@ -253,8 +235,7 @@ class CustomerProfile:
     deleted: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubscriptionState:
+class SubscriptionState(Struct, frozen=True, kw_only=True):
     """State of a subscription after an event."""
 
     status: str
@@ -266,8 +247,7 @@ class SubscriptionState:
     cancel_at_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
+class Fact(Struct, frozen=True, kw_only=True):
     """One thing that happened to one document, customer or subscription. Identity: fact_id within
     the account.
     """
@@ -294,8 +274,7 @@ class Fact:
     subscription_state: SubscriptionState | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectName:
+class ObjectName(Struct, frozen=True, kw_only=True):
     """An object of a billing system that an event ties to its account or document."""
 
     object: str
@@ -303,8 +282,7 @@ class ObjectName:
     document_kind: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BillingEvent:
+class BillingEvent(Struct, frozen=True, kw_only=True):
     """Canonical form of one source record. Exactly one per source record reaches the ledger log,
     also when it has no effect or is refused, so that every record is counted once. Key:
     account|subscription or account|document.
@@ -328,8 +306,7 @@ class BillingEvent:
     position: SourcePosition
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectLink:
+class ObjectLink(Struct, frozen=True, kw_only=True):
     """What an object belongs to, so that records that name only the object find their way. Key:
     tenant/source/object, parts escaped.
     """

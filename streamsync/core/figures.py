@@ -8,8 +8,9 @@ what each of them moved; no schedule, policy, tax or account is looked at.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+
+from msgspec import Struct, field
 
 from streamsync.core.document import in_order, refund_amounts, signed_total
 from streamsync.core.facts import BalanceTransaction, Fact
@@ -29,8 +30,7 @@ _Moved = Iterator[tuple[str, str, int]]
 """Purpose, currency and amount."""
 
 
-@dataclass(slots=True)
-class _Walk:
+class _Walk(Struct):
     """One document on the way through its facts, in order."""
 
     facts: Sequence[Fact]

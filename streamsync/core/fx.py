@@ -13,10 +13,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from streamsync.core.books import Entry
 from streamsync.core.calendar import month_end, period_of
@@ -31,8 +32,7 @@ _DECIMAL = re.compile(r"(\d{1,12})(?:\.(\d{1,12}))?")
 _DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
+class Rate(Struct, frozen=True, kw_only=True):
     """One unit of `base` is `rate` (a decimal string) units of `quote` on an ISO date."""
 
     rate_type: str
@@ -106,8 +106,7 @@ def convert(amount_minor: int, rate: Rate) -> int:
     return round_half_up_div(amount_minor * numerator, denominator)
 
 
-@dataclass(frozen=True, slots=True)
-class NoRate:
+class NoRate(Struct, frozen=True):
     """What an entry waits for: a reason code, and the figures for a person."""
 
     reason: str
@@ -121,8 +120,7 @@ class Rates(Protocol):
         """The rate of an entry's own day."""
 
 
-@dataclass(frozen=True, slots=True)
-class Valued:
+class Valued(Struct, frozen=True):
     """An entry with its functional amounts, one per line; a line may be worth money in only one."""
 
     entry: Entry
@@ -130,8 +128,7 @@ class Valued:
     rate: Rate
 
 
-@dataclass(slots=True)
-class Valuation:
+class Valuation(Struct):
     """The valued entries of a document, and what waits for a rate: by fact, and by period.
 
     `next_revaluation`: the month end at which the open balance is revalued next.
@@ -143,8 +140,7 @@ class Valuation:
     next_revaluation: date | None = None
 
 
-@dataclass(slots=True)
-class _Role:
+class _Role(Struct):
     """A document's balance in a role (debit above zero): at historical worth, and revalued by."""
 
     balance: int = 0
@@ -193,8 +189,7 @@ def value_foreign(
     return desk.made
 
 
-@dataclass(slots=True)
-class _Desk:
+class _Desk(Struct):
     """Where a document's entries are valued, in the order of their days."""
 
     rules: CurrencyRules

@@ -8,15 +8,14 @@ add up to the command's debits less what the ERP booked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from streamsync.core.records import EchoLine, PostingCommand, PostingConfirmation, PostingLine
 
 POSTED = ("posted", "duplicate")
 
 
-@dataclass(frozen=True, slots=True)
-class Mismatch:
+class Mismatch(Struct, frozen=True):
     """One disagreement: code M01 to M20, signed difference in minor units, figures in words."""
 
     code: str

@@ -11,8 +11,9 @@ choices belong to families of events, so that an entity may book one family by a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from streamsync.core.company import TemplateLine
 from streamsync.core.revenue import TREATMENTS
@@ -30,8 +31,7 @@ FAMILIES: Final = {
 """Families of events; the schedule of a profile belongs to `invoices`."""
 
 
-@dataclass(frozen=True, slots=True)
-class JournalShape:
+class JournalShape(Struct, frozen=True):
     """`total` is the sum of `parts`, and also of `other_parts` where there are any; a journal with
     one amount has no parts.
     """
@@ -100,8 +100,7 @@ JOURNAL_AMOUNTS: Final[Mapping[str, JournalShape]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """One point on which policies differ: its family and the values it may have."""
 
     family: str

@@ -9,15 +9,15 @@ days in order, each movement says how much of it falls on either side. Segments 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Final
+
+from msgspec import Struct
 
 _BILLED_FIRST, _THEN_EARNED = 0, 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Billed:
+class Billed(Struct, frozen=True, kw_only=True):
     """What one fact of an invoice billed of a segment; below zero when it took back.
 
     `contract`: the contract or usage document that the line names.
@@ -32,8 +32,7 @@ class Billed:
     amount_minor: int
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
+class Movement(Struct, frozen=True):
     """One movement of a position on a day. `key`: what it is about, to order and to find it.
 
     `amount_minor`: billed, or earned. `unbilled_minor`: by how much unbilled grows (below zero: is

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
 from typing import Final
+
+from msgspec.structs import replace
 
 from streamsync.core.money import is_currency
 from streamsync.core.records import PostingCommand, PostingLine, PostingTotals

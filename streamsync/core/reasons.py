@@ -9,9 +9,10 @@ so that the tables may grow.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 
 class Owner(StrEnum):
@@ -34,8 +35,7 @@ class SourceClass(StrEnum):
     DUPLICATE = "duplicate"
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """`retryable`: the same record may succeed later, without being corrected."""
 
     sentence: str

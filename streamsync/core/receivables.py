@@ -9,9 +9,10 @@ by the day it was issued, so that ages are those of the day that one asks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Final
+
+from msgspec import Struct
 
 from streamsync.core.records import AgeingBucket, RoleTotal
 
@@ -19,8 +20,7 @@ BUCKETS: Final = ("days_0_30", "days_31_60", "days_61_90", "days_over_90")
 _UNTIL: Final = (30, 60, 90)
 
 
-@dataclass(frozen=True, slots=True)
-class RollForward:
+class RollForward(Struct, frozen=True):
     """One role, currency and posting period; balances and movements are debits less credits.
 
     `movements`: purpose to net movement. The opening is the closing of the period before.

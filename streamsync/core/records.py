@@ -1,6 +1,6 @@
 """Records around the books: raw input, master data, time, commands, confirmations, outcomes.
 
-Problem: business code must not see wire formats. How: one frozen dataclass per Avro record in
+Problem: business code must not see wire formats. How: one frozen struct per Avro record in
 `avro/` (same name, same fields; a test compares them); `contracts` turns one into the other. The
 billing facts stand in `facts.py`.
 Amounts are integer minor units, times epoch milliseconds, dates ISO strings.
@@ -9,11 +9,11 @@ Amounts are integer minor units, times epoch milliseconds, dates ISO strings.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourcePosition:
+class SourcePosition(Struct, frozen=True, kw_only=True):
     """Where a record stands in a topic: enough to read it again."""
 
     topic: str
@@ -21,8 +21,7 @@ class SourcePosition:
     offset: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RawWebhook:
+class RawWebhook(Struct, frozen=True, kw_only=True):
     """A verified webhook exactly as the billing system sent it. Key: the billing account where the
     payload names it, else the source's event id.
     """
@@ -37,8 +36,7 @@ class RawWebhook:
     received_at_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Customer:
+class Customer(Struct, frozen=True, kw_only=True):
     """Master data of a customer of one billing account, from the CRM or MDM. Key: account."""
 
     tenant: str
@@ -52,8 +50,7 @@ class Customer:
     published_by: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceData:
+class ReferenceData(Struct, frozen=True, kw_only=True):
     """One item of rules or reference data, in the one order of the control topic."""
 
     tenant: str
@@ -68,8 +65,7 @@ class ReferenceData:
     approved_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tick:
+class Tick(Struct, frozen=True, kw_only=True):
     """The clock of the topology: time is input."""
 
     number: int
@@ -77,8 +73,7 @@ class Tick:
     leader: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeriodStatus:
+class PeriodStatus(Struct, frozen=True, kw_only=True):
     """Status of an accounting period, from the ERP or the close workflow."""
 
     tenant: str
@@ -90,8 +85,7 @@ class PeriodStatus:
     changed_by: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandTax:
+class CommandTax(Struct, frozen=True, kw_only=True):
     """Tax attributes of a posting line."""
 
     tax_code: str | None = None
@@ -101,8 +95,7 @@ class CommandTax:
     inclusive: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PostingLine:
+class PostingLine(Struct, frozen=True, kw_only=True):
     """One line of a posting command."""
 
     no: int
@@ -120,8 +113,7 @@ class PostingLine:
     counterparty_entity: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignExchange:
+class ForeignExchange(Struct, frozen=True, kw_only=True):
     """Rate used for the functional amounts."""
 
     rate: str
@@ -131,8 +123,7 @@ class ForeignExchange:
     rate_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MappingVersion:
+class MappingVersion(Struct, frozen=True, kw_only=True):
     """Which rules produced the command."""
 
     ruleset: str
@@ -140,16 +131,14 @@ class MappingVersion:
     rule_ids: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyVersion:
+class PolicyVersion(Struct, frozen=True, kw_only=True):
     """Which accounting policy produced the command."""
 
     id: str
     version: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PostingTotals:
+class PostingTotals(Struct, frozen=True, kw_only=True):
     """Totals of a command or an ERP document."""
 
     debit_minor: int
@@ -159,8 +148,7 @@ class PostingTotals:
     functional_credit_minor: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PostingCommand:
+class PostingCommand(Struct, frozen=True, kw_only=True):
     """Instruction to an ERP to post one balanced document. Key: account."""
 
     schema_version: int
@@ -202,8 +190,7 @@ class PostingCommand:
     producer: SourcePosition
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EchoLine:
+class EchoLine(Struct, frozen=True, kw_only=True):
     """A line as the ERP holds it."""
 
     no: int
@@ -212,8 +199,7 @@ class EchoLine:
     amount_minor: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PostingError:
+class PostingError(Struct, frozen=True, kw_only=True):
     """Why an ERP refused or did not answer."""
 
     canonical_code: str
@@ -222,8 +208,7 @@ class PostingError:
     retryable: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PostingConfirmation:
+class PostingConfirmation(Struct, frozen=True, kw_only=True):
     """What became of a command in the ERP. Key: account of the command."""
 
     schema_version: int
@@ -254,8 +239,7 @@ class PostingConfirmation:
     raw_ref: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExceptionRecord:
+class ExceptionRecord(Struct, frozen=True, kw_only=True):
     """A mismatch, rejection or waiting entry, each time its state changes. Key: account."""
 
     exception_id: str
@@ -281,8 +265,7 @@ class ExceptionRecord:
     position: SourcePosition
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetter:
+class DeadLetter(Struct, frozen=True, kw_only=True):
     """A record that could not be processed, with all it takes to put it back."""
 
     lane: str
@@ -293,8 +276,7 @@ class DeadLetter:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControlTotal:
+class ControlTotal(Struct, frozen=True, kw_only=True):
     """Control figures of one entity, period, currency and purpose."""
 
     period: str
@@ -309,8 +291,7 @@ class ControlTotal:
     confirmed_count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoleTotal:
+class RoleTotal(Struct, frozen=True, kw_only=True):
     """Movement of an account role of an entity, posting period and currency, by purpose."""
 
     period: str
@@ -323,8 +304,7 @@ class RoleTotal:
     functional_credit_minor: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgeingBucket:
+class AgeingBucket(Struct, frozen=True, kw_only=True):
     """Open receivables of an entity by their age at a cut."""
 
     currency: str
@@ -333,8 +313,7 @@ class AgeingBucket:
     credit_minor: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contribution:
+class Contribution(Struct, frozen=True, kw_only=True):
     """Absolute control totals of one partition for one entity at one cut; internal record of the
     ledger log. Key: book/<tenant>/<entity>|contribution.
     """
@@ -350,8 +329,7 @@ class Contribution:
     ageing: tuple[AgeingBucket, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SummaryMember:
+class SummaryMember(Struct, frozen=True, kw_only=True):
     """An entry that posts in summary journals, absolute, by key and revision; internal record."""
 
     tenant: str
@@ -376,16 +354,14 @@ class SummaryMember:
     source_event_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Continuation:
+class Continuation(Struct, frozen=True, kw_only=True):
     """Long work that goes on in the next step; internal record of the ledger log."""
 
     partition: int
     sequence: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
+class Totals(Struct, frozen=True, kw_only=True):
     """Books of one entity at one cut, when all partitions have reported it. Key: entity."""
 
     tenant: str

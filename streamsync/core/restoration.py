@@ -9,8 +9,9 @@ are spread anew over the months that are left, or earned in the month of the res
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import date
+
+from msgspec.structs import replace
 
 from streamsync.core.document import Issued, LineLeft, Portion, Taken
 from streamsync.core.money import allocate

@@ -9,9 +9,10 @@ before it) and unreleased (the rest), takes from both by the policy's treatment,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Final
+
+from msgspec import Struct
 
 from streamsync.core.calendar import month_end
 from streamsync.core.money import round_half_up_div
@@ -76,8 +77,7 @@ def split_share(share: int, released_left: int, unreleased_left: int) -> tuple[i
     return contra, share - contra
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(Struct, frozen=True):
     """A line on the day of a reduction: what was released and what was not, after earlier ones."""
 
     released: int

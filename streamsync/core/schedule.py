@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from calendar import monthrange
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from streamsync.core.calendar import (
     day_end_ms,
@@ -33,16 +35,14 @@ _DAYS_OF_A_MONTH: Final = 30
 _BY_DOCUMENT: Final = ("document_date", "later_of_both")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """Revenue of one slice; below zero for a credit line."""
 
     date: date
     amount_minor: int
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True):
     """A service period: its first moment and the first after it, and both as days of a zone.
 
     The day of `start` is served, the day of `end` is not.
@@ -80,8 +80,7 @@ def _begin_ms(day: date, zone: str) -> int:
     return day_end_ms(day - _DAY, zone)
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(Struct, frozen=True):
     """A part of a service: the day on which it is revenue, its weight, and whether it is one of
     several even ones.
     """
@@ -91,8 +90,7 @@ class Slice:
     even: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
+class Method(Struct, frozen=True):
     """How a policy spreads: names of the tables below.
 
     `immediate_up_to_days`: a line with at most so many days of service is revenue at once.
@@ -131,8 +129,7 @@ def _unknown_name(method: Method) -> str | None:
     return next((name for name, known in named if name not in known), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The slices of one line in the order of their dates, the rounding that spreads amounts over
     them, and the service's first day and first day after it.
     """

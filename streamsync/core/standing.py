@@ -16,8 +16,10 @@ facts, in any order.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from streamsync.core.booking.desk import Desk
 from streamsync.core.books import Entry
@@ -28,8 +30,7 @@ _NOTHING: Final = frozenset({"payment_failed"})
 _SETTLED: Final = ("receivable", "customer_balance")
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """A document after all its facts.
 
     `at_ms`, `fact_id`: the latest fact's place in the order. `paid`: one part payment with the sum

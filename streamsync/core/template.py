@@ -8,7 +8,9 @@ and a negative one goes to the other side, so that an entry balances whenever it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from streamsync.core.company import TemplateLine
 from streamsync.core.document import Portion
@@ -18,8 +20,7 @@ from streamsync.core.records import CommandTax
 Amounts = Mapping[str, Sequence[Portion]]
 
 
-@dataclass(frozen=True, slots=True)
-class EntryLine:
+class EntryLine(Struct, frozen=True):
     """One line; `amount_minor` is above zero. Dates are ISO dates, the end exclusive."""
 
     role: str

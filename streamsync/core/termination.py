@@ -7,15 +7,16 @@ the policy to refund, credit or release.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import date
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from streamsync.core.document import Issued, LineLeft, Portion
 from streamsync.core.revenue import released, served, terminate
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
+class Stopped(Struct, frozen=True):
     """What of a stopped schedule was served, and what is left over, by line."""
 
     earned: tuple[Portion, ...]

@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
+
+from msgspec.structs import replace
 
 from streamsync.core.records import (
     EchoLine,
@@ -271,7 +273,7 @@ def _unbalanced(subject: Subject) -> PostingCommand:
 
 def _with_line(command: PostingCommand, at: int, **changes: object) -> PostingCommand:
     lines: Sequence[PostingLine] = command.lines
-    changed = replace(lines[at], **changes)  # type: ignore[arg-type]
+    changed = replace(lines[at], **changes)
     return replace(command, lines=(*lines[:at], changed, *lines[at + 1 :]))
 
 

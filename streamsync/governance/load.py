@@ -6,8 +6,10 @@ when no problem was found.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from streamsync.core.company import (
     AccountRule,

@@ -8,7 +8,9 @@ version that is in use is refused, and the refusal says which version to use.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from streamsync.core.company import Company
 from streamsync.core.fx import Rate

@@ -10,8 +10,10 @@ its families of events have of their own. What runs later sees only complete pol
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date, timedelta
+
+from msgspec.structs import fields
 
 from streamsync.core.company import Choices, Policy, PolicyAssignment, TemplateLine
 from streamsync.core.policy import CHOICES, JOURNAL_AMOUNTS

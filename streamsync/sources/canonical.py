@@ -142,7 +142,7 @@ def _fact_of(event: Any) -> Fact:
     return fact
 
 
-_FACT_FIELDS: Final = frozenset(Fact.__dataclass_fields__)
+_FACT_FIELDS: Final = frozenset(Fact.__struct_fields__)
 
 
 def _identity(event: Any) -> str:

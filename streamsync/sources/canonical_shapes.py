@@ -2,20 +2,21 @@
 
 Problem: a company's own systems tell facts that no billing system knows (usage, contracts,
 wallets), and a shape written beside the facts would drift from them. How: one strict pydantic model
-per dataclass of `core.facts`, made from its fields once at import: unknown keys are refused, types
+per record of `core.facts`, made from its fields once at import: unknown keys are refused, types
 are exact, amounts are integers of minor units within bounds, times are RFC 3339 text with an
 offset. A time's field `occurred_at_ms` is written `occurred_at`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import types
 import typing
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import fields
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
 
@@ -81,7 +82,7 @@ def _type_of(name: str, hint: Any) -> Any:  # noqa: PLR0911 -- one answer per ki
     if typing.get_origin(hint) is tuple:
         item = _type_of(name, typing.get_args(hint)[0])
         return Annotated[list[item], Field(max_length=_ITEMS_MAX)]  # type: ignore[valid-type]
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+    if isinstance(hint, type) and issubclass(hint, Struct):
         return model_of(hint)
     if hint is int:
         return _number(name)
@@ -101,32 +102,32 @@ def _number(name: str) -> Any:
 _MODELS: dict[type, type[Shape]] = {}
 
 
-def model_of(record: type) -> type[Shape]:
-    """The strict model of a dataclass of facts."""
+def model_of(record: type[Struct]) -> type[Shape]:
+    """The strict model of a record of facts."""
     if record not in _MODELS:
         _MODELS[record] = create_model(record.__name__, __base__=Shape, **_fields_of(record))
     return _MODELS[record]
 
 
-def _fields_of(record: type) -> dict[str, Any]:
+def _fields_of(record: type[Struct]) -> dict[str, Any]:
     hints = typing.get_type_hints(record)
     found = {}
-    for field in dataclasses.fields(record):
+    for field in fields(record):
         alias = field.name.removesuffix("_ms")
-        # A default means that the field may be left out; the dataclass fills it in.
-        needed = field.default is dataclasses.MISSING
+        # A default means that the field may be left out; the record fills it in.
+        needed = field.default is NODEFAULT
         default: Any = ... if needed else None
         accepted = _type_of(field.name, hints[field.name])
         found[field.name] = (accepted if needed else accepted | None, Field(default, alias=alias))
     return found
 
 
-def as_record(record: type, piece: Shape) -> Any:
-    """The dataclass of a piece; what it leaves out has the dataclass's default."""
+def as_record(record: type[Struct], piece: Shape) -> Any:
+    """The record of a piece; what it leaves out has the record's default."""
     hints = typing.get_type_hints(record)
     values = {
         field.name: _as_value(hints[field.name], getattr(piece, field.name))
-        for field in dataclasses.fields(record)
+        for field in fields(record)
         if field.name in piece.model_fields_set and getattr(piece, field.name) is not None
     }
     return record(**values)
@@ -143,9 +144,9 @@ def _as_value(hint: Any, value: Any) -> Any:
 
 
 def _event_fields() -> dict[str, Any]:
-    fields = _fields_of(Fact)
-    fields["fact_id"] = (_Text | None, Field(None, alias="fact_id"))
-    return fields | {
+    told = _fields_of(Fact)
+    told["fact_id"] = (_Text | None, Field(None, alias="fact_id"))
+    return told | {
         "streamsync": (_Text, ...),
         "id": (_Text, ...),
         "account": (_Text, ...),

@@ -8,8 +8,10 @@ of a finished fact is then converted. What is no whole minor unit is refused, ne
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import fields, replace
 
 from streamsync.core.facts import BalanceTransaction, Fact
 from streamsync.core.money import STRIPE_EXPONENTS, is_currency, iso_minor
@@ -46,7 +48,7 @@ def in_iso_units(fact: Fact) -> Fact:
 def _converted(value: Any, currency: str) -> Any:
     if isinstance(value, tuple):
         return tuple(_converted(one, currency) for one in value)
-    if not is_dataclass(value) or isinstance(value, (type, BalanceTransaction)):
+    if not isinstance(value, Struct) or isinstance(value, BalanceTransaction):
         return value
     changed = {
         field.name: iso_minor(told, currency, STRIPE_EXPONENTS)

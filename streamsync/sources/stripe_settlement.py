@@ -8,7 +8,8 @@ changes; the settlement from the note itself, and a note settled in two ways is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from streamsync.core.facts import CreditNote, CreditNoteLine, Fact, Refund
 from streamsync.sources.refusal import Refusal

@@ -6,10 +6,11 @@ that accepts them agrees with two implementations at once.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
+
+import msgspec
 
 from streamsync.core.money import exponent
 from streamsync.governance import load_company
@@ -34,7 +35,7 @@ def balances() -> dict[str, dict[tuple[str, str, str], Decimal]]:
     """Month to the oracle's balance of each (entity, role, currency) at that month's end."""
     entries = naive.journal(
         [one.body for one in simulate(SEED)],
-        [asdict(one) for one in customers(SEED)],
+        [msgspec.to_builtins(one) for one in customers(SEED)],
         today=date(2026, 7, 1),
     )
     running: dict[tuple[str, str, str], Decimal] = {}

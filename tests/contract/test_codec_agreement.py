@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import io
 import random
 import struct
@@ -15,6 +14,7 @@ import fastavro
 import msgspec
 import pytest
 from hypothesis import given, settings
+from msgspec import structs
 
 from streamsync.contracts import Contracts, InMemoryRegistry
 from streamsync.contracts.choice import CodecName
@@ -68,8 +68,8 @@ def test_arrays_and_maps_in_blocks_of_any_kind_are_read(codec: Contracts, name: 
 def test_a_record_is_as_good_as_one_that_was_constructed(codec: Contracts) -> None:
     found = codec.decode(codec.encode(TICK))
     assert type(found) is Tick and hash(found) == hash(TICK)
-    assert dataclasses.replace(found, number=8) == dataclasses.replace(TICK, number=8)
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    assert structs.replace(found, number=8) == structs.replace(TICK, number=8)
+    with pytest.raises(AttributeError):
         setattr(found, "number", 8)  # noqa: B010
 
 
@@ -87,9 +87,7 @@ def test_a_value_of_a_subclass_is_written_as_its_base(codec: Contracts) -> None:
 
 def test_a_list_is_written_as_a_tuple_is(codec: Contracts) -> None:
     totals = random_record("Totals", random.Random(3))
-    assert codec.encode(dataclasses.replace(totals, lines=list(totals.lines))) == codec.encode(
-        totals
-    )
+    assert codec.encode(structs.replace(totals, lines=list(totals.lines))) == codec.encode(totals)
 
 
 def test_the_last_of_equal_map_keys_counts(codec: Contracts) -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from streamsync.contracts import Contracts, InMemoryRegistry, choice
@@ -112,8 +113,8 @@ def test_a_schema_that_the_generator_does_not_know_is_named(kind: Any, says: str
         source({"Tick": schema})
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class WithoutSlots:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NoStruct:
     """A record whose fields are not where the codec would write them."""
 
     number: int
@@ -121,8 +122,7 @@ class WithoutSlots:
     leader: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class OtherFields:
+class OtherFields(msgspec.Struct, frozen=True, kw_only=True):
     """A record with a field that the schema has not."""
 
     number: int
@@ -132,7 +132,7 @@ class OtherFields:
 
 
 @pytest.mark.parametrize(
-    ("cls", "says"), [(WithoutSlots, "is no slot|KeyError|number"), (OtherFields, "other fields")]
+    ("cls", "says"), [(NoStruct, "other fields"), (OtherFields, "other fields")]
 )
 def test_classes_that_do_not_fit_their_schema_are_not_bound(
     monkeypatch: pytest.MonkeyPatch, cls: type, says: str

@@ -1,8 +1,7 @@
-"""The schemas in `avro/` and the dataclasses of `core` are two writings of one contract."""
+"""The schemas in `avro/` and the records of `core` are two writings of one contract."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import types
 import typing
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import NODEFAULT, Struct, structs
 
 from streamsync.contracts.schemas import SchemaFileError, load_schemas
 from streamsync.core import facts, records
@@ -21,7 +21,7 @@ CLASSES: dict[str, type[Any]] = {
     name: found
     for module in (records, facts)
     for name, found in vars(module).items()
-    if dataclasses.is_dataclass(found) and isinstance(found, type)
+    if isinstance(found, type) and issubclass(found, Struct) and found is not Struct
 }
 # The records that the contracts of the main path must have, by topic.
 FAMILIES = {
@@ -73,27 +73,24 @@ def test_every_record_and_field_is_documented() -> None:
     assert [place for place, doc in told if len(doc.strip()) < 4] == []
 
 
-def test_every_family_has_a_schema_and_every_schema_a_dataclass() -> None:
+def test_every_family_has_a_schema_and_every_schema_a_record() -> None:
     names = {schema["name"] for schema in FILES.values()}
     assert names >= FAMILIES
     assert names == set(CLASSES) == set(load_schemas())
 
 
 @pytest.mark.parametrize("stem", FILES)
-def test_schema_and_dataclass_agree_field_by_field(stem: str) -> None:
+def test_schema_and_record_agree_field_by_field(stem: str) -> None:
     schema = FILES[stem]
     cls = CLASSES[schema["name"]]
     hints = typing.get_type_hints(cls)
-    fields = dataclasses.fields(cls)
+    fields = structs.fields(cls)
     assert [field["name"] for field in schema["fields"]] == [field.name for field in fields]
     for told, field in zip(schema["fields"], fields, strict=True):
         place = f"{schema['name']}.{field.name}"
         avro, nullable = optional(told["type"])
         assert (shape(avro), nullable) == as_avro(hints[field.name]), place
-        has_default = (
-            field.default is not dataclasses.MISSING
-            or field.default_factory is not dataclasses.MISSING
-        )
+        has_default = field.default is not NODEFAULT or field.default_factory is not NODEFAULT
         assert ("default" in told) == has_default, place
         if nullable:
             # Avro takes the default of a union from its first branch.

@@ -6,17 +6,17 @@ copied, with one profile per basis and rounding, and each entity books by two of
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import fields, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
-from typing import Any
 
+from msgspec.structs import replace
 from ruamel.yaml import YAML
 
 from streamsync.core.company import Company
@@ -114,16 +114,13 @@ def company(number: int) -> tuple[Company, oracle.Company]:
         )
         rows.append(f"  - {{entity: {entity}, profile: {then}, from: {CHANGE}}}")
     (folder / "policies.yaml").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return _one_by_one(folder), replace(oracle.read(folder), rates=rates())
+    return _one_by_one(folder), dataclasses.replace(oracle.read(folder), rates=rates())
 
 
 def _one_by_one(folder: Path) -> Company:
     """Every entry a posting of its own, so that documents can be compared."""
     rules = load_company(folder)
-    summed: dict[str, Any] = {}
-    if "summaries" in {one.name for one in fields(rules)}:
-        summed = {"summaries": ()}
-    return replace(rules, **summed)
+    return replace(rules, summaries=())
 
 
 @lru_cache(maxsize=1)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date, timedelta
 from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from streamsync.core.company import Choices, Policy, UsagePrice, UsageTier
 from streamsync.core.facts import Contract, Fact

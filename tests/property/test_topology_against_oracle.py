@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import date
 from typing import Any
 
+import msgspec
 import pytest
 
 from streamsync.core.receivables import roll_forwards
@@ -25,7 +25,7 @@ CLASSES = ("posted", "no_entry", "ignored", "waiting", "unknown", "rejected", "d
 
 
 def recompute(bodies: Sequence[bytes], known: Sequence[Customer]) -> dict[str, Any]:
-    return naive.recompute(bodies, [asdict(one) for one in known], [], today=TODAY)
+    return naive.recompute(bodies, [msgspec.to_builtins(one) for one in known], [], today=TODAY)
 
 
 def feed(books: Books, bodies: Sequence[bytes], known: Sequence[Customer]) -> None:
@@ -46,7 +46,7 @@ def totals(books: Books) -> list[dict[str, Any]]:
     rows = []
     for entity in ("acme-jp", "acme-us"):
         for line in books.totals(entity).lines:
-            row = {"entity": entity} | asdict(line)
+            row = {"entity": entity} | msgspec.to_builtins(line)
             del row["commands_count"], row["confirmed_count"]
             rows.append(row)
     return rows

@@ -8,12 +8,12 @@ And the short way must be short: what a step reads of the shard does not grow.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from streamsync.core import journal
 from streamsync.core.company import Company

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from streamsync.contracts import Contracts
 from streamsync.core.records import PostingCommand, PostingConfirmation

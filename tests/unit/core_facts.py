@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, datetime
+
+from msgspec.structs import replace
 
 from streamsync.core.company import Policy, TemplateLine
 from streamsync.core.facts import (

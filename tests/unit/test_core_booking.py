@@ -5,10 +5,9 @@ Sources: domain rules 3.1 and 3.7, published cases P6 and P8 (minor units here).
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from streamsync.core.facts import BalanceTransaction, Charge, Dispute, Fact, Payout
 from streamsync.core.journal import book_document

@@ -6,10 +6,10 @@ docs/contracts.md.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 
 import pytest
+from msgspec.structs import replace
 
 from streamsync.core.company import Choices, Policy
 from streamsync.core.facts import Contract, ContractSegment, Fact

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 
 import pytest
+from msgspec.structs import replace
 
 from streamsync.core.calendar import day_end_ms, local_date
 from streamsync.core.company import Policy

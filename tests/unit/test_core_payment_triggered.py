@@ -5,10 +5,10 @@ Figures by hand from the rules of docs/policies.md; USD in cents, UTC.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 
 import pytest
+from msgspec.structs import replace
 
 from streamsync.core.facts import Fact
 from streamsync.core.journal import Books, book_document

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 
 import pytest
+from msgspec.structs import replace
 
 from streamsync.core.company import Choices, Policy
 from streamsync.core.facts import CreditNote, Fact
@@ -34,7 +34,7 @@ def choosing(base: Policy = EVEN, /, **choices: object) -> Policy:
 
 
 def releasing(**how: object) -> Policy:
-    return replace(POLICY, schedule=replace(Method("day", "last_absorbs"), **how))  # type: ignore[arg-type]
+    return replace(POLICY, schedule=replace(Method("day", "last_absorbs"), **how))
 
 
 def other(kind: str, day: str) -> Fact:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 
 import pytest
+from msgspec.structs import replace
 
 from streamsync.core.company import Choices, Policy, UsagePrice, UsageTier
 from streamsync.core.facts import Fact, Usage, WalletMovement

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec import structs
 from rich.console import Console
 
 from streamsync.demo import screen, trace
@@ -46,7 +48,7 @@ def test_the_report_equals_the_naive_recomputation(evidence: Evidence) -> None:
     report = make_report(evidence)
     naive = recompute(
         [one.record.body for one in evidence.webhooks],
-        [asdict(one) for one in evidence.customers],
+        [msgspec.to_builtins(one) for one in evidence.customers],
         evidence.manifest,
         today=evidence.today,
     )
@@ -88,7 +90,7 @@ def _answer_lost(evidence: Evidence) -> Evidence:
 
 
 def _not_looked_up(evidence: Evidence) -> Evidence:
-    told = [replace(one, found_by_lookup=False) for one in evidence.confirmations]
+    told = [structs.replace(one, found_by_lookup=False) for one in evidence.confirmations]
     return replace(evidence, confirmations=told)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from msgspec.structs import replace
 
 from streamsync.contracts import Contracts
 from streamsync.core.records import EchoLine, PostingCommand, PostingConfirmation
@@ -50,7 +52,7 @@ def document(command: PostingCommand, **changes: Any) -> ErpDocument:
         idempotency_key=command.idempotency_key,
         revision=command.revision,
     )
-    return replace(usual, **changes)
+    return dataclasses.replace(usual, **changes)
 
 
 class ScriptedErp:

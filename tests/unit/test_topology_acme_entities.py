@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from streamsync.governance import load_company, load_rates
 from tests.ledger_driver import ACME, Books, one_by_one

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from streamsync.core.records import PeriodStatus, PostingConfirmation, Tick
 from streamsync.governance import load_company, reference_data

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from streamsync.core.records import PeriodStatus, PostingCommand, PostingConfirmation
 from tests.ledger_driver import Books, alters, rejects
@@ -286,12 +287,7 @@ def test_a_second_document_for_one_key_is_m03_and_an_unknown_key_is_m10(books: B
     (command,) = books.commands()
     books.confirm(accepts(command, "another-document"))
     stranger = accepts(command, "stranger")
-    books.confirm(
-        type(stranger)(
-            **{name: getattr(stranger, name) for name in stranger.__slots__}
-            | {"idempotency_key": "0" * 32}
-        )
-    )
+    books.confirm(replace(stranger, idempotency_key="0" * 32))
     books.run()
     assert books.open_codes() == ["M03", "M10"]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from streamsync.core.company import Company, RequiredDimensions, TaxCode
 from streamsync.governance import load_company, reference_data

@@ -10,9 +10,10 @@ less or more than its total was paid. From there on the document is like any oth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date
 from itertools import accumulate, pairwise
+
+from msgspec.structs import replace
 
 from streamsync.core.booking.desk import Desk, Stopped
 from streamsync.core.booking.invoice import issued_amounts, method_of

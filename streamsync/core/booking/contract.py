@@ -9,9 +9,10 @@ its entry: earned out of deferred revenue or as an unbilled receivable, billed c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date
 from fractions import Fraction
+
+from msgspec.structs import replace
 
 from streamsync.core import contract
 from streamsync.core.booking.desk import Desk, Earned, Stopped, incomplete

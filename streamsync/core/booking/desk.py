@@ -9,9 +9,10 @@ for a fact that waits or breaks a rule.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
+
+from msgspec import Struct, field
 
 from streamsync.core.books import Entry, NoEntry, Refused, Waiting
 from streamsync.core.calendar import local_date, period_of
@@ -40,8 +41,7 @@ def incomplete(fact: Fact) -> Stopped:
     return Stopped("fact_incomplete", f"{fact.kind} without its figures", refused=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Reduction:
+class Reduction(Struct, frozen=True):
     """What a fact took from the document, so that it can be put back."""
 
     fact: Fact
@@ -49,8 +49,7 @@ class Reduction:
     tax_minor: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Earned:
+class Earned(Struct, frozen=True):
     """What a fact earned of a segment on a day."""
 
     fact: Fact
@@ -61,8 +60,7 @@ class Earned:
     part: str = ""
 
 
-@dataclass(slots=True)
-class Desk:
+class Desk(Struct):
     """The document, its facts, and what they made so far."""
 
     policy_at: PolicyAt
