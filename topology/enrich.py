@@ -47,6 +47,8 @@ class Placed(Struct, frozen=True):
     party: str | None
     # By accounting date: the rules that what was sent of that date was made by.
     booked_by: Mapping[str, Company] = field(default_factory=dict)
+    # By accounting date: a document asks for few days, and for each of them often.
+    _policies: dict[str, Policy | None] = field(default_factory=dict)
 
     def rules_at(self, date: str) -> Company:
         """The rules that an ISO date of this document is booked by: those it was booked by."""
@@ -58,6 +60,11 @@ class Placed(Struct, frozen=True):
         There is none before the company's first day: such a document belongs to older books, and
         waits for somebody to decide.
         """
+        if date not in self._policies:
+            self._policies[date] = self._find_policy(date)
+        return self._policies[date]
+
+    def _find_policy(self, date: str) -> Policy | None:
         if date < self.company.effective_from:
             return None
         rules = self.rules_at(date)

@@ -22,7 +22,8 @@ from streamsync.core.records import PostingCommand, PostingLine, PostingTotals
 _NAMESPACE: Final = uuid.UUID("5d9b2a0e-7a55-5f0a-9a43-2f5f1b0e8c11")
 _OPPOSITE: Final = {"debit": "credit", "credit": "debit"}
 
-_Identity = tuple[str, tuple[tuple[str, str], ...], str | None, str | None]
+_Identity = tuple[str, ...]
+"""Role, how many texts its dimensions are, these, tax code and jurisdiction."""
 
 
 def _digest(parts: Iterable[str]) -> str:
@@ -62,15 +63,11 @@ def content_hash(lines: Sequence[PostingLine], currency: str) -> str:
     Dates and accounts belong to a revision and do not count, nor do the order and number of lines.
     Nothing to book has one hash in every currency.
     """
-    net = sorted(
-        (
-            *_sortable(identity),
-            _side(amount, functional),
-            str(abs(amount)),
-            str(abs(functional)),
-        )
+    net = [
+        (*identity, _side(amount, functional), str(abs(amount)), str(abs(functional)))
         for identity, _, amount, functional in _movements(lines)
-    )
+    ]
+    net.sort()
     return _digest([currency, *chain.from_iterable(net)]) if net else NOTHING
 
 
@@ -130,19 +127,14 @@ def net_lines(lines: Sequence[PostingLine]) -> tuple[PostingLine, ...]:
 
 
 def _identity(line: PostingLine) -> _Identity:
-    tax = line.tax
+    tax, dimensions = line.tax, line.dimensions
     return (
         line.role,
-        tuple(sorted(line.dimensions.items())),
-        tax.tax_code if tax else None,
-        tax.jurisdiction if tax else None,
+        str(2 * len(dimensions)),
+        *chain.from_iterable(sorted(dimensions.items())),
+        (tax.tax_code or "") if tax is not None else "",
+        (tax.jurisdiction or "") if tax is not None else "",
     )
-
-
-def _sortable(identity: _Identity) -> tuple[str, ...]:
-    role, dimensions, tax_code, jurisdiction = identity
-    flat = [text for pair in dimensions for text in pair]
-    return (role, str(len(flat)), *flat, tax_code or "", jurisdiction or "")
 
 
 def _net(lines: Sequence[PostingLine]) -> list[PostingLine]:
