@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from streamsync.core.booking import intercompany
 from streamsync.core.calendar import local_date
 from streamsync.core.company import AccountRule, Company, Entity, EntityRule, Policy
 from streamsync.core.facts import Fact
@@ -110,15 +111,15 @@ def place(
         )
     known = turn.shard.get(ACCOUNT, row_key(account)) or AccountRow()
     if row.entity is not None and row.entity_rule is not None:
-        return _as_decided(account, document, company, known, row.entity, row.entity_rule)
+        party = None if row.kind == intercompany.DOCUMENT else _party(account, known.crm)
+        return _as_decided(account, document, company, party, row.entity, row.entity_rule)
     crm = known.crm if known.crm is not None and not known.crm.deleted else None
-    if is_processor(account):
-        # Payouts and the like have no customer: source and currency tell the entity.
-        pass
-    elif company.customer_owner == "crm" and crm is None:
-        return Missing("customer_not_found", f"no customer record for account {account}")
-    elif company.customer_owner == "billing" and known.profile is None and crm is None:
-        return Missing("customer_not_found", f"the billing system has not told account {account}")
+    if row.kind == intercompany.DOCUMENT:
+        return _between_entities(account, document, company, facts)
+    # Payouts and the like have no customer: source and currency tell the entity.
+    lacks = None if is_processor(account) else _lacks_customer(company, known, crm)
+    if lacks is not None:
+        return Missing("customer_not_found", f"{lacks} account {account}")
     party = _party(account, crm)
     traits = _traits(source, known, row, facts)
     for rule in company.entity_rules:
@@ -132,6 +133,30 @@ def place(
     return Missing("entity_unmapped", f"no entity rule matches document {document} ({shown})")
 
 
+def _lacks_customer(company: Company, known: AccountRow, crm: Customer | None) -> str | None:
+    if company.customer_owner == "crm" and crm is None:
+        return "no customer record for"
+    if company.customer_owner == "billing" and known.profile is None and crm is None:
+        return "the billing system has not told"
+    return None
+
+
+def _between_entities(
+    account: str, document: str, company: Company, facts: Sequence[Fact]
+) -> Placed | Missing:
+    """A side of a sale between entities names its own; it has no customer."""
+    tenant, source, _ = account.split("/", 2)
+    own, other = next(filter(None, map(intercompany.sides, facts)), ("", ""))
+    entity = entity_of(company, own)
+    if entity is None or entity_of(company, other) is None:
+        unknown = own if entity is None else other
+        known = ", ".join(one.id for one in company.entities)
+        detail = f"document {document}: entity {unknown} is none of the company's ({known})"
+        return Missing("counterparty_unknown", detail)
+    rule = intercompany.DOCUMENT
+    return Placed(tenant, source, account, document, company, entity, rule, None)
+
+
 def _party(account: str, crm: Customer | None) -> str | None:
     if is_processor(account):
         return None
@@ -139,7 +164,7 @@ def _party(account: str, crm: Customer | None) -> str | None:
 
 
 def _as_decided(
-    account: str, document: str, company: Company, known: AccountRow, entity_id: str, rule: str
+    account: str, document: str, company: Company, party: str | None, entity_id: str, rule: str
 ) -> Placed | Missing:
     """A document keeps its entity, also when its customer is deleted or the rules change."""
     entity = entity_of(company, entity_id)
@@ -147,7 +172,6 @@ def _as_decided(
         detail = f"document {document} is booked in entity {entity_id}, which the rules no longer "
         return Missing("entity_unmapped", detail + "have: add it again")
     tenant, source, _ = account.split("/", 2)
-    party = _party(account, known.crm)
     return Placed(tenant, source, account, document, company, entity, rule, party)
 
 
@@ -247,6 +271,7 @@ def posting_lines(placed: Placed, valued: Valued) -> tuple[PostingLine, ...] | M
                 document_ref=placed.document,
                 service_from=line.service_from,
                 service_to=line.service_to,
+                counterparty_entity=line.counterparty,
             )
         )
     return tuple(lines)

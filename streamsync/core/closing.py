@@ -50,6 +50,10 @@ _CONTROL: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "contract_terminated": (("deferred_revenue",), "debit"),
     "wallet_topped_up": (("customer_credit",), "credit"),
     "wallet_expired": (("customer_credit",), "debit"),
+    "intercompany_sale": (("receivable_intercompany",), "debit"),
+    "intercompany_purchase": (("payable_intercompany",), "credit"),
+    "intercompany_sale_cancelled": (("receivable_intercompany",), "credit"),
+    "intercompany_purchase_cancelled": (("payable_intercompany",), "debit"),
 }
 _COMPUTED: Final = frozenset(
     {

@@ -74,6 +74,11 @@ class LineLeft(Struct, frozen=True):
         return self.line.product
 
     @property
+    def counterparty(self) -> None:
+        """A customer's invoice has no other entity."""
+        return None
+
+    @property
     def is_charge(self) -> bool:
         """Whether the line raised what the customer owes."""
         return self.line.direction != "credit"
@@ -85,6 +90,8 @@ class Performed(Struct, frozen=True):
     product: str | None
     start: date | None = None
     end: date | None = None
+    # The other entity of a sale between two of the company's own.
+    counterparty: str | None = None
 
 
 class Portion(Struct, frozen=True):

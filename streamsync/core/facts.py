@@ -226,6 +226,15 @@ class WalletMovement(Struct, frozen=True, kw_only=True):
     gateway_reference: str | None = None
 
 
+class IntercompanySale(Struct, frozen=True, kw_only=True):
+    """A sale between two entities of one company."""
+
+    seller: str
+    buyer: str
+    amount_minor: int
+    product: str | None = None
+
+
 class CustomerProfile(Struct, frozen=True, kw_only=True):
     """What the billing system says of a customer; no personal data."""
 
@@ -270,6 +279,7 @@ class Fact(Struct, frozen=True, kw_only=True):
     contract: Contract | None = None
     usage: Usage | None = None
     wallet: WalletMovement | None = None
+    intercompany: IntercompanySale | None = None
     customer: CustomerProfile | None = None
     subscription_state: SubscriptionState | None = None
 

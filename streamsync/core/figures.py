@@ -231,6 +231,11 @@ def _payout_failed(walk: _Walk, fact: Fact) -> _Moved:
     yield fact.kind, _currency(fact), walk.booked.get("payout_paid", 0)
 
 
+def _between_entities(_walk: _Walk, fact: Fact) -> _Moved:
+    if fact.intercompany is not None:
+        yield fact.kind, _currency(fact), fact.intercompany.amount_minor
+
+
 def fee_of(movement: BalanceTransaction | None) -> int:
     """The fee of a movement, minor units; below zero when it was given back."""
     if movement is None:
@@ -261,4 +266,8 @@ _FIGURES: Final[Mapping[str, Callable[[_Walk, Fact], _Moved]]] = {
     "dispute_closed": _dispute_closed,
     "payout_paid": _paid_out,
     "payout_failed": _payout_failed,
+    "intercompany_sale": _between_entities,
+    "intercompany_purchase": _between_entities,
+    "intercompany_sale_cancelled": _between_entities,
+    "intercompany_purchase_cancelled": _between_entities,
 }

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct, field
 
@@ -30,6 +30,10 @@ REVALUED, REVERSED = "fx_revalued", "fx_revaluation_reversed"
 RATE_TYPES = ("spot", "closing")
 _DECIMAL = re.compile(r"(\d{1,12})(?:\.(\d{1,12}))?")
 _DAY = timedelta(days=1)
+
+
+_ISSUES: Final = frozenset({"invoice_issued", "intercompany_sale", "intercompany_purchase"})
+"""Purposes that begin a document and give it its rate."""
 
 
 class Rate(Struct, frozen=True, kw_only=True):
@@ -167,7 +171,7 @@ def value_foreign(
     `today`: month ends before it are revalued.
     """
     desk = _Desk(rules, rates)
-    issue = next((entry for entry in entries if entry.purpose == "invoice_issued"), None)
+    issue = next((entry for entry in entries if entry.purpose in _ISSUES), None)
     if issue is not None:
         found = rates.rate(issue, "spot")
         if isinstance(found, NoRate):
@@ -205,7 +209,7 @@ class _Desk(Struct):
             line.role in (*self.rules.spot_roles, *self.rules.parked_roles) for line in entry.lines
         )
         waits: NoRate | None = None
-        if self.document_rate is None or (money and entry.purpose != "invoice_issued"):
+        if self.document_rate is None or (money and entry.purpose not in _ISSUES):
             found = self.rates.rate(entry, "spot")
             if isinstance(found, NoRate):
                 waits = found

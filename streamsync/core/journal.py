@@ -20,6 +20,7 @@ from streamsync.core.booking import (
     contract,
     credit_note,
     dispute,
+    intercompany,
     invoice,
     loss,
     payment,
@@ -87,6 +88,10 @@ BOOKING: Final[Mapping[str, Callable[[Desk, Fact], None]]] = {
     "usage_recorded": contract.book_arrears,
     "wallet_topped_up": wallet.book_top_up,
     "wallet_expired": wallet.book_expiry,
+    "intercompany_sale": intercompany.book_side,
+    "intercompany_purchase": intercompany.book_side,
+    "intercompany_sale_cancelled": intercompany.book_cancelled,
+    "intercompany_purchase_cancelled": intercompany.book_cancelled,
 }
 """Kind of fact to the function that books it."""
 
@@ -101,7 +106,7 @@ _STATES: Final = frozenset(
 """Kinds that never book, whatever their figures."""
 
 
-_BEGINNINGS: Final = frozenset({"invoice_issued", "contract_signed"})
+_BEGINNINGS: Final = frozenset({"invoice_issued", "contract_signed"}) | intercompany.BEGINNINGS
 
 LONG_FACTS: Final = 16
 """A document with so many facts is told where it stands; for a short one that costs more."""

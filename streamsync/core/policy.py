@@ -27,6 +27,7 @@ FAMILIES: Final = {
     "losses": "voids and bad debt",
     "usage": "usage and prepaid wallets",
     "contracts": "contracts, their segments and what is unbilled",
+    "intercompany": "sales between the company's own entities",
 }
 """Families of events; the schedule of a profile belongs to `invoices`."""
 
@@ -56,6 +57,7 @@ _GIVEN_BACK: Final = JournalShape("credits", "total", ("released", "unreleased",
 _STOPPED: Final = JournalShape("invoices", "deferred", ("earned", "rest"))
 _OVERDUE: Final = JournalShape("losses", "amount")
 _WALLET: Final = JournalShape("usage", "amount")
+_INTERCOMPANY: Final = JournalShape("intercompany", "amount")
 
 JOURNAL_AMOUNTS: Final[Mapping[str, JournalShape]] = {
     "invoice_issued": _ISSUED,
@@ -97,6 +99,8 @@ JOURNAL_AMOUNTS: Final[Mapping[str, JournalShape]] = {
     "wallet_topped_up_on_account": _WALLET,
     "wallet_used": _WALLET,
     "wallet_expired": _WALLET,
+    "intercompany_sale": _INTERCOMPANY,
+    "intercompany_purchase": _INTERCOMPANY,
 }
 
 

@@ -23,7 +23,7 @@ _NAMESPACE: Final = uuid.UUID("5d9b2a0e-7a55-5f0a-9a43-2f5f1b0e8c11")
 _OPPOSITE: Final = {"debit": "credit", "credit": "debit"}
 
 _Identity = tuple[str, ...]
-"""Role, how many texts its dimensions are, these, tax code and jurisdiction."""
+"""Role, how many texts its dimensions (and another entity) are, these, tax code, jurisdiction."""
 
 
 def _digest(parts: Iterable[str]) -> str:
@@ -128,10 +128,13 @@ def net_lines(lines: Sequence[PostingLine]) -> tuple[PostingLine, ...]:
 
 def _identity(line: PostingLine) -> _Identity:
     tax, dimensions = line.tax, line.dimensions
+    flat = [*chain.from_iterable(sorted(dimensions.items()))]
+    if line.counterparty_entity is not None:
+        flat += ("counterparty_entity", line.counterparty_entity)
     return (
         line.role,
-        str(2 * len(dimensions)),
-        *chain.from_iterable(sorted(dimensions.items())),
+        str(len(flat)),
+        *flat,
         (tax.tax_code or "") if tax is not None else "",
         (tax.jurisdiction or "") if tax is not None else "",
     )

@@ -105,6 +105,7 @@ _BOOKS: Final = {
     ),
     "contract_terms_missing": _wrong("a contract comes without terms that its rule needs"),
     "modification_unsupported": _finance("no rule covers the way a contract is modified", _CORRECT),
+    "sale_to_itself": _wrong("an entity sells to itself"),
     "segment_repeated": _wrong("a segment of a contract begins twice"),
     "segment_unknown": _wrong("a modification names a segment that its contract has not"),
     "selling_price_missing": _wrong(
@@ -137,6 +138,9 @@ _WAITING: Final = {
     "credit_note_not_issued": Reason(
         "a voided credit note's issue is not seen", Owner.BILLING, _ARRIVES, True
     ),
+    "counterparty_unknown": _finance(
+        "an entity of a sale between entities is none of the company's", _APPLY, True
+    ),
     "customer_not_found": _finance("the customer is unknown", _ARRIVES, True),
     "dimension_missing": _finance("a line lacks a required dimension", _CORRECT, True),
     "entity_unmapped": _finance("no rule gives a legal entity", _APPLY, True),
@@ -147,6 +151,7 @@ _WAITING: Final = {
     "payment_not_confirmed": Reason(
         "the payment of the whole is not seen", Owner.BILLING, _ARRIVES, True
     ),
+    "sale_not_seen": Reason("a sale that is cancelled is not seen", Owner.BILLING, _ARRIVES, True),
     "refund_not_seen": Reason("no charge has told the refund yet", Owner.BILLING, _ARRIVES, True),
     "link_awaited": Reason(
         "what the named object belongs to is not told yet", Owner.BILLING, _ARRIVES, True

@@ -30,6 +30,7 @@ class EntryLine(Struct, frozen=True):
     product: str | None = None
     service_from: str | None = None
     service_to: str | None = None
+    counterparty: str | None = None
 
 
 def fill(template: Sequence[TemplateLine], amounts: Amounts) -> tuple[EntryLine, ...]:
@@ -61,6 +62,7 @@ def _line(role: str, side: str, portion: Portion) -> EntryLine:
         product=of.product if of else None,
         service_from=of.start.isoformat() if of and of.start else None,
         service_to=of.end.isoformat() if of and of.end else None,
+        counterparty=of.counterparty if of else None,
     )
 
 

@@ -13,14 +13,14 @@ from collections.abc import Iterable
 
 from streamsync.core import money
 from streamsync.core.reasons import Owner
-from streamsync.governance.currency_checks import check_currency, check_rates, currency_roles
+from streamsync.governance.currency_checks import check_currency, check_rates
 from streamsync.governance.folder import REQUIRED, Folder
 from streamsync.governance.policy_checks import check_policies, check_profiles
 from streamsync.governance.price_checks import check_prices
 from streamsync.governance.problems import listed, nearest
-from streamsync.governance.profiles import merged, roles_used
 from streamsync.governance.reading import Placed
-from streamsync.governance.shapes import AccountItem, CompanyFile, EntityRuleItem, PolicyItem
+from streamsync.governance.role_checks import every_role_has_an_account, known_roles
+from streamsync.governance.shapes import AccountItem, CompanyFile, EntityRuleItem
 from streamsync.governance.yaml_source import Location, YamlFile
 
 # Who works on exceptions (every reason names one of them), and who approves changes of each file.
@@ -68,6 +68,10 @@ PURPOSES = (
     "contract_terminated",
     "wallet_topped_up",
     "wallet_expired",
+    "intercompany_sale",
+    "intercompany_purchase",
+    "intercompany_sale_cancelled",
+    "intercompany_purchase_cancelled",
 )
 
 
@@ -177,7 +181,7 @@ def _chart_fits_entities(folder: Folder) -> None:
 
 def _account_rules_fit(folder: Folder) -> None:
     file = folder.files["accounts"]
-    roles = _known_roles(folder)
+    roles = known_roles(folder)
     for placed in folder.accounts.items:
         item, at = placed.item, placed.at
         _entity(folder, file, (*at, "entity"), item.entity)
@@ -206,15 +210,6 @@ def _account_exists(folder: Folder, file: YamlFile, placed: Placed[AccountItem])
             advice = "Add it to chart.yaml, or use one that is there."
             near = nearest(item.account, accounts)
             file.report((*placed.at, "account"), "account_not_in_chart", f"{text}{near} {advice}")
-
-
-def _known_roles(folder: Folder) -> set[str]:
-    """Roles of all profiles in use; empty when one of them is not known for sure."""
-    shapes = [merged(folder.profiles, name) for name in folder.profiles]
-    if not folder.policies.complete or any(shape is None for shape in shapes):
-        return set()
-    of_profiles = {role for shape in shapes if shape is not None for role in shape.roles}
-    return of_profiles | currency_roles(folder)
 
 
 def _entity_rules_fit(folder: Folder) -> None:
@@ -342,52 +337,3 @@ def _customers_fit(folder: Folder) -> None:
             file.report(at, "wrong_value", text + advice)
         else:
             _source(company, file, at, parts[1])
-
-
-def every_role_has_an_account(folder: Folder) -> None:
-    """Each role that the policies of an entity use has an account for every product."""
-    file = folder.files["accounts"]
-    roles = _known_roles(folder)
-    if not (folder.accounts.complete and folder.entities.complete and folder.policies.complete):
-        return
-    if any(placed.item.role not in roles for placed in folder.accounts.items):
-        return  # most likely the missing one, misspelt
-    currencies = {
-        placed.item.id: placed.item.functional_currency for placed in folder.entities.items
-    }
-    needed = {
-        (policy.item.entity, role)
-        for policy in folder.policies.items
-        for role in _roles_used(folder, policy.item) & roles
-        if policy.item.entity in currencies
-    }
-    needed |= {
-        (placed.item.entity, role)
-        for placed in folder.currency.items
-        for role in (placed.item.gain_loss_role, placed.item.unrealised_role)
-        if placed.item.entity in currencies
-    }
-    for entity, role in sorted(needed):
-        if not any(
-            _covers(placed.item, role, entity, currencies[entity])
-            for placed in folder.accounts.items
-        ):
-            text = (
-                f'Role "{role}" of entity "{entity}" has no account for every product: add '
-                f"{{id: ..., role: {role}, entity: {entity}, account: ...}}."
-            )
-            file.report(("accounts",), "role_without_account", text, key=True)
-
-
-def _roles_used(folder: Folder, item: PolicyItem) -> set[str]:
-    shape = merged(folder.profiles, item.profile)
-    return roles_used(shape, item.family) if shape is not None else set()
-
-
-def _covers(rule: AccountItem, role: str, entity: str, currency: str) -> bool:
-    return (
-        rule.role == role
-        and rule.entity in (None, entity)
-        and rule.currency in (None, currency)
-        and rule.product is None
-    )

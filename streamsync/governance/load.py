@@ -25,13 +25,14 @@ from streamsync.core.company import (
     UsageTier,
 )
 from streamsync.core.records import Customer, ReferenceData
-from streamsync.governance.checks import check_folder, every_role_has_an_account
+from streamsync.governance.checks import check_folder
 from streamsync.governance.currency_checks import rate_of
 from streamsync.governance.folder import Folder, read_folder
 from streamsync.governance.problems import CompanyErrors, Problem, UnknownProfile
 from streamsync.governance.profiles import in_force, merged, policy_of
 from streamsync.governance.rates import rates_item
 from streamsync.governance.reading import Placed, Section
+from streamsync.governance.role_checks import every_role_has_an_account
 from streamsync.governance.shapes import (
     AccountItem,
     CompanyFile,

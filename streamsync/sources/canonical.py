@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from streamsync.core.facts import BillingEvent, Fact
@@ -57,6 +58,8 @@ KINDS: Final[Mapping[str, tuple[str | None, str | None]]] = {
     "usage_recorded": ("usage", "usage"),
     "wallet_topped_up": ("wallet", "wallet"),
     "wallet_expired": ("wallet", "wallet"),
+    "intercompany_sale": ("intercompany", "intercompany"),
+    "intercompany_sale_cancelled": ("intercompany", "intercompany"),
     "customer_changed": ("customer", None),
     "subscription_changed": ("subscription_state", None),
 }
@@ -70,12 +73,17 @@ _ONCE: Final = frozenset(
         "service_terminated",
         "contract_signed",
         "contract_terminated",
+        "intercompany_sale",
+        "intercompany_sale_cancelled",
     }
 )
 _STATES: Final = {
     "customer_changed": "customer_state_only",
     "subscription_changed": "subscription_state_only",
 }
+
+
+_SALE, _PURCHASE, _BETWEEN = "intercompany_sale", "intercompany_purchase", "intercompany"
 
 
 def _text(value: object) -> str | None:
@@ -116,6 +124,28 @@ def _amount_rule(kind: str, error: Mapping[str, Any]) -> tuple[str, str]:
     if kind in ("greater_than_equal", "less_than_equal", "int_parsing_size"):
         return "amount_out_of_range", f"beyond {AMOUNT_MAX} minor units"
     return "amount_not_integer", "an integer in minor units is required"
+
+
+def _facts_of(event: Any) -> tuple[Fact, ...]:
+    """The facts of an event: one, but a sale between two entities has a side in each."""
+    fact = _fact_of(event)
+    sale = fact.intercompany
+    if not fact.kind.startswith(_SALE) or sale is None:
+        return (fact,)
+    if sale.seller == sale.buyer:
+        detail = f"intercompany: {sale.seller} is both seller and buyer, two entities are required"
+        raise Refusal("sale_to_itself", detail)
+    purchase = fact.kind.replace(_SALE, _PURCHASE)
+    return (
+        replace(fact, document=f"{fact.document}/{sale.seller}", document_kind=_BETWEEN),
+        replace(
+            fact,
+            document_kind=_BETWEEN,
+            kind=purchase,
+            fact_id=fact.fact_id.replace(_SALE, _PURCHASE, 1),
+            document=f"{fact.document}/{sale.buyer}",
+        ),
+    )
 
 
 def _fact_of(event: Any) -> Fact:
@@ -176,9 +206,9 @@ def _interpret(payload: object) -> tuple[str, str | None, str | None, tuple[Fact
     kind = members.get("kind")
     if isinstance(kind, str) and kind not in KINDS:
         return "unknown", "type_unknown", f"kind: none of {', '.join(KINDS)}", ()
-    fact = _fact_of(_validated(payload))
-    reason = _STATES.get(fact.kind)
-    return ("no_entry" if reason else "facts"), reason, None, (fact,)
+    facts = _facts_of(_validated(payload))
+    reason = _STATES.get(facts[0].kind)
+    return ("no_entry" if reason else "facts"), reason, None, facts
 
 
 def read_event(raw: RawWebhook, position: SourcePosition) -> BillingEvent:

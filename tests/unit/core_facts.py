@@ -80,6 +80,8 @@ _JOURNALS = {
     "wallet_topped_up_on_account": "Dr receivable amount, Cr customer_credit amount",
     "wallet_used": "Dr customer_credit amount, Cr revenue amount",
     "wallet_expired": "Dr customer_credit amount, Cr breakage amount",
+    "intercompany_sale": "Dr owed_by_entity amount, Cr sold_to_entity amount",
+    "intercompany_purchase": "Dr bought_of_entity amount, Cr owed_to_entity amount",
 }
 ROLES = {
     "deferred": "deferred_revenue",

@@ -122,6 +122,8 @@ STRIPE_JOURNALS = {
     "wallet_topped_up_on_account": "Dr receivable amount, Cr customer_credit amount",
     "wallet_used": "Dr customer_credit amount, Cr revenue amount",
     "wallet_expired": "Dr customer_credit amount, Cr breakage_revenue amount",
+    "intercompany_sale": "Dr receivable_intercompany amount, Cr revenue_intercompany amount",
+    "intercompany_purchase": "Dr cost_intercompany amount, Cr payable_intercompany amount",
 }
 
 

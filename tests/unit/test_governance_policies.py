@@ -223,7 +223,8 @@ def test_a_family_that_is_none_is_named(acme: Path) -> None:
         with_places(
             acme,
             'policies.yaml:@policies.yaml|usages@: wrong_value: "usages" is no family of events. '
-            'Did you mean "usage"? Known: contracts, credits, invoices, losses, payments, usage.',
+            'Did you mean "usage"? Known: contracts, credits, intercompany, invoices, losses, '
+            "payments, usage.",
         )
     ]
 

@@ -190,7 +190,9 @@ def test_another_version_or_kind_is_kept_as_unknown() -> None:
 
 
 def test_every_kind_that_is_booked_has_a_way_in() -> None:
-    assert set(BOOKING) <= set(KINDS)
+    # The other side of a sale between entities comes in with the sale.
+    other_side = {kind for kind in BOOKING if kind.startswith("intercompany_purchase")}
+    assert set(BOOKING) - other_side <= set(KINDS)
 
 
 @pytest.mark.parametrize(
