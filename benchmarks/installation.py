@@ -137,6 +137,7 @@ class Installation:
         self._ports: list[int] = []
         tenant = self.scenario.company.tenant
         topology = build(self.contracts, tenant=tenant, partitions=PARTITIONS, app_id="streamsync")
+        self._seats = sum(topology.topic(lane.source).partitions for lane in topology.lanes)
         commands = [topology.topic(name) for name in self.scenario.command_topics]
         Catalog(Cluster(platform.bootstrap_servers), topology).declare(
             [*topology.topics, *commands]
@@ -220,8 +221,7 @@ class Installation:
             owned.append(
                 sum(1 for row in rows if row["owner"] == mine and row["state"] == "active")
             )
-        wanted = 4 * PARTITIONS + 1
-        return sum(owned) == wanted and all(owned)
+        return sum(owned) == self._seats and all(owned)
 
 
 @contextmanager
