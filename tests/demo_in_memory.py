@@ -22,10 +22,9 @@ from streamsync.erp.simulated.ledger import Answer, Ledger
 from streamsync.erp.simulated.process import read_chart
 from streamsync.erp.simulated_client import document_of, outcome_of
 from streamsync.governance import load_company
-from tests.ledger_driver import ACME, Books
+from tests.ledger_driver import ACME, ENTITIES, Books
 from topology import ledger, topics, views
 
-ENTITIES = ("acme-us", "acme-jp")
 PARTITIONS = 4
 
 
@@ -33,7 +32,7 @@ class InMemoryDemo:
     """One play; afterwards `evidence` and `document` give what the demo reads from processes."""
 
     def __init__(self, folder: Path, *, seed: int, accounts: int, days: int = 60) -> None:
-        self.books = Books(partitions=PARTITIONS, company=load_company(ACME))
+        self.books = Books(partitions=PARTITIONS, company=load_company(ACME), rates=True)
         self.erp = Ledger(folder / "erp.sqlite", read_faults(FAULTS, seed), lambda: 0)
         self.erp.load_chart(read_chart(ACME))
         self.scenario = make_scenario(seed, days, accounts, "acme")

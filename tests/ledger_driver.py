@@ -25,13 +25,14 @@ from streamsync.core.records import (
     Totals,
 )
 from streamsync.engine.driver import Driver
-from streamsync.governance import load_company, reference_data
+from streamsync.governance import load_company, load_rates, reference_data
 from streamsync.sources import SOURCES
 from topology import build, ledger, topics
 from topology.offline import accepts
 from topology.rows import CLOCK, COUNT, SOURCE, ClockRow, SourceRow
 
 ACME = Path(__file__).parents[1] / "examples" / "acme"
+ENTITIES = ("acme-de", "acme-jp", "acme-kw", "acme-us")
 PARTITIONS = 4
 Answer = Callable[[PostingCommand], PostingConfirmation | None]
 
@@ -56,6 +57,7 @@ class Books:
         redeliver: bool = False,
         company: Company | None = None,
         partitions: int = PARTITIONS,
+        rates: bool = False,
     ) -> None:
         self.contracts = Contracts.in_memory()
         self.company = company or one_by_one()
@@ -64,6 +66,8 @@ class Books:
         self.answered: set[str] = set()
         self.ticks = 0
         self.publish(reference_data(self.company, 0, "test", None))
+        if rates:
+            self.publish(load_rates(ACME, "test"))
         self.driver.run()
 
     def publish(self, record: object) -> None:

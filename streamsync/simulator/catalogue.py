@@ -6,18 +6,26 @@ from dataclasses import dataclass
 
 UNITED_STATES = "US"
 JAPAN = "JP"
-CURRENCY = {UNITED_STATES: "usd", JAPAN: "jpy"}
+GERMANY = "DE"
+KUWAIT = "KW"
+CURRENCY = {UNITED_STATES: "usd", JAPAN: "jpy", GERMANY: "eur", KUWAIT: "kwd"}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A price of a product."""
+    """A price of a product; `foreign`: its currency, where that is not the country's own."""
 
     price: str
     product: str
     country: str
     amount: int
     annual: bool
+    foreign: str | None = None
+
+    @property
+    def currency(self) -> str:
+        """What it is billed in, as Stripe writes it."""
+        return self.foreign or CURRENCY[self.country]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,8 @@ class Tax:
         return -tax if amount < 0 else tax
 
 
-# Cheapest first within a country and interval: an upgrade goes to the next one.
+# Cheapest first within a country and interval: an upgrade goes to the next one. Dinars have three
+# decimals, and Stripe takes only whole tens of the last one.
 PLANS = (
     Plan("price_us_starter", "prod_starter", UNITED_STATES, 3100, annual=False),
     Plan("price_us_team", "prod_team", UNITED_STATES, 9900, annual=False),
@@ -49,16 +58,31 @@ PLANS = (
     Plan("price_jp_team", "prod_team", JAPAN, 14300, annual=False),
     Plan("price_jp_business", "prod_business", JAPAN, 35200, annual=False),
     Plan("price_jp_team_year", "prod_team", JAPAN, 143000, annual=True),
+    Plan("price_de_starter", "prod_starter", GERMANY, 2900, annual=False),
+    Plan("price_de_team", "prod_team", GERMANY, 8900, annual=False),
+    Plan("price_de_business", "prod_business", GERMANY, 22900, annual=False),
+    Plan("price_de_team_year", "prod_team", GERMANY, 89000, annual=True),
+    Plan("price_kw_starter", "prod_starter", KUWAIT, 9500, annual=False),
+    Plan("price_kw_team", "prod_team", KUWAIT, 30450, annual=False),
+    Plan("price_kw_business", "prod_business", KUWAIT, 76610, annual=False),
+    Plan("price_kw_team_year", "prod_team", KUWAIT, 304500, annual=True),
+    Plan("price_kw_business_usd", "prod_business", KUWAIT, 249000, annual=True, foreign="usd"),
 )
 TAXES = (
     Tax("txr_us_ny", UNITED_STATES, "NY", 8875, inclusive=False),
     Tax("txr_us_wa", UNITED_STATES, "WA", 10250, inclusive=False),
     Tax("txr_jp", JAPAN, "JP", 10000, inclusive=False),
     Tax("txr_jp_in", JAPAN, "JP", 10000, inclusive=True),
+    Tax("txr_de", GERMANY, "DE", 19000, inclusive=False),
+    Tax("txr_de_in", GERMANY, "DE", 19000, inclusive=True),
 )
 
 
 def neighbour(plan: Plan, step: int) -> Plan:
     """The next dearer (1) or cheaper (-1) plan of the same country and interval."""
-    fitting = [p for p in PLANS if p.country == plan.country and p.annual == plan.annual]
+    fitting = [
+        other
+        for other in PLANS
+        if (other.country, other.annual, other.foreign) == (plan.country, plan.annual, plan.foreign)
+    ]
     return fitting[fitting.index(plan) + step]

@@ -99,10 +99,11 @@ class Life:
         return document
 
     def pay(
-        self, document: Object, at: int, *, out_of_band: bool = False, attempt: int = 1
+        self, document: Object, at: int, *, past_processor: bool = False, attempt: int = 1
     ) -> Object:
         """Settle what is due; the fact is told twice, except out of band."""
         due = document["amount_due"]
+        out_of_band = past_processor or self.member.wires
         charged = due > 0 and not out_of_band
         paid = payload.changed(
             document,
@@ -281,7 +282,7 @@ def _credit_note_before_payment(life: Life, first: Object) -> None:
 
 
 def _out_of_band(life: Life, first: Object) -> None:
-    life.pay(first, life.anchor + 12 * DAY_S, out_of_band=True)
+    life.pay(first, life.anchor + 12 * DAY_S, past_processor=True)
 
 
 def _ordinary(life: Life, first: Object) -> None:

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamsync.simulator.catalogue import CURRENCY, JAPAN, Plan
+from streamsync.simulator.catalogue import GERMANY, JAPAN, KUWAIT, Plan
 from streamsync.simulator.scenario import Cast
 
 API_VERSION = "2020-08-27"
 Object = dict[str, Any]
-_STREETS = {JAPAN: ("1-2-3 Chiyoda", "Tokyo", "100-0001")}
+_STREETS = {
+    JAPAN: ("1-2-3 Chiyoda", "Tokyo", "100-0001"),
+    GERMANY: ("Hauptstrasse 1", "Berlin", "10115"),
+    KUWAIT: ("Block 1, Street 2", "Kuwait City", "13001"),
+}
 
 
 def address(country: str) -> Object:
@@ -31,7 +35,7 @@ def customer(member: Cast, created: int) -> Object:
         "address": address(member.country),
         "balance": 0,
         "created": created,
-        "currency": CURRENCY[member.country],
+        "currency": member.plan.currency,
         "delinquent": False,
         "email": f"billing{member.index}@example.com",
         "livemode": False,
@@ -47,7 +51,7 @@ def price(plan: Plan) -> Object:
         "id": plan.price,
         "object": "price",
         "active": True,
-        "currency": CURRENCY[plan.country],
+        "currency": plan.currency,
         "product": plan.product,
         "recurring": {"interval": "year" if plan.annual else "month", "interval_count": 1},
         "type": "recurring",
@@ -114,7 +118,7 @@ def line(
         "id": identity,
         "object": "line_item",
         "amount": amount,
-        "currency": CURRENCY[member.country],
+        "currency": member.plan.currency,
         "description": text,
         "discount_amounts": [{"amount": discount, "discount": "di_welcome"}] if discount else [],
         "period": {"start": period[0], "end": period[1]},
@@ -155,7 +159,7 @@ def invoice(member: Cast, identity: str, lines: list[Object], at: int, balance: 
         "charge": None,
         "collection_method": "send_invoice" if member.on_terms else "charge_automatically",
         "created": at,
-        "currency": CURRENCY[member.country],
+        "currency": member.plan.currency,
         "customer": member.customer,
         "customer_address": address(member.country),
         "customer_email": f"billing{member.index}@example.com",

@@ -16,7 +16,12 @@ Object = dict[str, Any]
 DAY_S = 86_400
 _PAYOUT_DAYS = 7
 # Permille and fixed part of a charge's fee, and the fee of a dispute, in the currency's own units.
-_FEES = {"usd": (29, 30, 1500), "jpy": (36, 0, 1300)}
+_FEES = {
+    "usd": (29, 30, 1500),
+    "jpy": (36, 0, 1300),
+    "eur": (15, 25, 2000),
+    "kwd": (29, 90, 4600),
+}
 
 
 def movement(identity: str, amount: int, fee: int, currency: str, at: int, kind: str) -> Object:

@@ -10,7 +10,16 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from streamsync.simulator.catalogue import JAPAN, PLANS, TAXES, UNITED_STATES, Plan, Tax
+from streamsync.simulator.catalogue import (
+    GERMANY,
+    JAPAN,
+    KUWAIT,
+    PLANS,
+    TAXES,
+    UNITED_STATES,
+    Plan,
+    Tax,
+)
 
 FEATURES = (
     "upgrade",
@@ -52,6 +61,11 @@ class Cast:
     feature: str | None
     late_days: int
 
+    @property
+    def wires(self) -> bool:
+        """Whether it pays past the processor: who is billed in another country's currency does."""
+        return self.plan.foreign is not None
+
 
 def account_random(seed: int, index: int) -> random.Random:
     """Randomness of one account, so that one life changes no other."""
@@ -90,18 +104,18 @@ def _member(seed: int, index: int, country: str, feature: str | None, late: bool
 
 
 def cast(seed: int, accounts: int) -> list[Cast]:
-    """All accounts; two of three American, one of three Japanese."""
+    """All accounts: one of three Japanese, one of ten German, one of twelve Kuwaiti, the others
+    American. Each feature occurs in the United States and Japan, the first ones everywhere.
+    """
     if accounts < ACCOUNTS_MIN:
         raise ValueError(f"{accounts} accounts are too few for every feature: {ACCOUNTS_MIN} fit")
     rng = random.Random(f"{seed}/cast")  # noqa: S311 - repeatable, not secret
     numbers = list(range(1, accounts + 1))
     rng.shuffle(numbers)
-    japanese = accounts // 3
     members: list[Cast] = []
-    for country, group in (
-        (JAPAN, numbers[:japanese]),
-        (UNITED_STATES, numbers[japanese:]),
-    ):
+    shares = ((JAPAN, accounts // 3), (GERMANY, accounts // 10), (KUWAIT, accounts // 12))
+    for country, share in (*shares, (UNITED_STATES, accounts)):
+        group, numbers = numbers[:share], numbers[share:]
         for at, index in enumerate(group):
             feature = FEATURES[at] if at < len(FEATURES) else None
             # The last few of each country are told to the CRM only days after they signed up.

@@ -13,21 +13,29 @@ from functools import lru_cache
 import msgspec
 
 from streamsync.core.money import exponent
-from streamsync.governance import load_company
+from streamsync.governance import load_company, load_rates
 from streamsync.simulator import customers, simulate
 from tests.ledger_driver import ACME
 from tests.oracle import naive
 from topology.offline import Journal, journal
 
 SEED = 4
+OWN_CURRENCY = {"acme-us": "USD", "acme-jp": "JPY", "acme-de": "EUR", "acme-kw": "KWD"}
 THROUGH = date(2026, 6, 30)
 
 
 @lru_cache(maxsize=1)
 def made() -> Journal:
-    """Sixty days of billing, in two currencies, released to the end of June."""
+    """Sixty days of billing in four entities, some of it in a foreign currency, released to the end of June."""
     payloads = [(f"event {place}", one.body) for place, one in enumerate(simulate(SEED))]
-    return journal(load_company(ACME), customers(SEED), payloads, source="stripe", through=THROUGH)
+    return journal(
+        load_company(ACME),
+        customers(SEED),
+        payloads,
+        source="stripe",
+        through=THROUGH,
+        rates=load_rates(ACME),
+    )
 
 
 @lru_cache(maxsize=1)
@@ -45,8 +53,12 @@ def balances() -> dict[str, dict[tuple[str, str, str], Decimal]]:
         lines = entry["lines"]
         assert isinstance(lines, list)
         for line in lines:
-            where = (str(entry["entity"]), str(line["role"]), currency)
-            amount = Decimal(int(line["amount_minor"])).scaleb(-exponent(currency))
+            # An exchange difference is an amount of the entity's own currency only.
+            entity, own = str(entry["entity"]), not line["amount_minor"]
+            unit = OWN_CURRENCY[entity] if own else currency
+            where = (entity, str(line["role"]), unit)
+            minor = int(line["functional_minor"] if own else line["amount_minor"])
+            amount = Decimal(minor).scaleb(-exponent(unit))
             sign = 1 if line["side"] == "debit" else -1
             running[where] = running.get(where, Decimal(0)) + sign * amount
         found[str(entry["period"])] = dict(running)

@@ -82,12 +82,18 @@ def test_it_finds_the_oracles_balances_at_every_months_end() -> None:
 
 
 def test_it_computes_the_balances_that_the_oracle_does() -> None:
-    ours: dict[str, Decimal] = {}
-    for (entity, role, _), amount in balances()[max(balances())].items():
-        ours[f"{entity}:{role}"] = ours.get(f"{entity}:{role}", Decimal(0)) + amount
+    ours = {
+        (f"{entity}:{role}", currency): amount
+        for (entity, role, currency), amount in balances()[max(balances())].items()
+    }
     told = ask(
         "\n".join(exported()) + "\n", "balance", "--flat", "--depth=2", "--no-total", "-O", "csv"
     )
     rows = list(csv.reader(io.StringIO(told.stdout)))[1:]
-    theirs = {name: Decimal(amount.split(" ", 1)[1].replace(",", "")) for name, amount in rows}
+    theirs = {
+        (name, part.split(" ")[0]): Decimal(part.split(" ")[1].replace(",", ""))
+        for name, amounts in rows
+        for part in amounts.split(", ")
+        if part != "0"
+    }
     assert theirs == {name: amount for name, amount in ours.items() if amount}

@@ -15,7 +15,7 @@ from streamsync.core.receivables import roll_forwards
 from streamsync.core.records import Customer
 from streamsync.governance import load_company
 from streamsync.simulator import customers, simulate
-from tests.ledger_driver import ACME, Books
+from tests.ledger_driver import ACME, ENTITIES, Books
 from tests.oracle import naive
 from topology import topics
 
@@ -44,7 +44,7 @@ def close(books: Books) -> None:
 
 def totals(books: Books) -> list[dict[str, Any]]:
     rows = []
-    for entity in ("acme-jp", "acme-us"):
+    for entity in ENTITIES:
         for line in books.totals(entity).lines:
             row = {"entity": entity} | msgspec.to_builtins(line)
             del row["commands_count"], row["confirmed_count"]
@@ -70,7 +70,7 @@ def classes(books: Books) -> dict[str, int]:
 def test_sixty_days_in_order_equal_the_recomputation(seed: int, summarised: bool) -> None:
     bodies = [event.body for event in simulate(seed)]
     known = customers(seed)
-    books = Books(company=load_company(ACME) if summarised else None)
+    books = Books(company=load_company(ACME) if summarised else None, rates=True)
     feed(books, bodies, known)
     close(books)
     expected = recompute(bodies, known)
@@ -86,7 +86,7 @@ def test_any_order_and_duplication_ends_in_the_same_books(seed: int) -> None:
     known = customers(seed, accounts=45)
     shuffled = bodies + draw.sample(bodies, 40)
     draw.shuffle(shuffled)
-    books = Books(seed=seed, redeliver=True)
+    books = Books(seed=seed, redeliver=True, rates=True)
     cut = [0, *sorted(draw.sample(range(len(shuffled)), 3)), len(shuffled)]
     late = draw.sample(known, len(known) // 3)
     feed(books, [], [one for one in known if one not in late])
@@ -108,8 +108,8 @@ def test_any_order_and_duplication_ends_in_the_same_books(seed: int) -> None:
         for row in expected["totals"]
         if row["billing_minor"]
     ]
-    assert all(books.totals(entity).billing_agrees for entity in ("acme-jp", "acme-us"))
-    assert all(books.totals(entity).erp_agrees for entity in ("acme-jp", "acme-us"))
+    assert all(books.totals(entity).billing_agrees for entity in ENTITIES)
+    assert all(books.totals(entity).erp_agrees for entity in ENTITIES)
     again = recompute(shuffled, known)["events"]
     assert classes(books) == again
 
@@ -117,7 +117,7 @@ def test_any_order_and_duplication_ends_in_the_same_books(seed: int) -> None:
 def test_one_changed_amount_is_noticed() -> None:
     bodies = [event.body for event in simulate(3, accounts=45)]
     known = customers(3, accounts=45)
-    books = Books()
+    books = Books(rates=True)
     feed(books, bodies, known)
     close(books)
     place, payload = next(
@@ -134,11 +134,11 @@ def test_one_changed_amount_is_noticed() -> None:
 @pytest.mark.parametrize("seed", [1, 4])
 def test_ages_add_up_to_the_receivable_and_roll_forwards_to_balances(seed: int) -> None:
     bodies = [event.body for event in simulate(seed, accounts=45)]
-    books = Books(company=load_company(ACME))
+    books = Books(company=load_company(ACME), rates=True)
     feed(books, bodies, customers(seed, accounts=45))
     close(books)
     balances_now = books.balances()
-    for entity in ("acme-jp", "acme-us"):
+    for entity in ENTITIES:
         told = books.totals(entity)
         aged = sum(one.debit_minor - one.credit_minor for one in told.ageing)
         assert aged == balances_now.get((entity, "receivable"), 0)

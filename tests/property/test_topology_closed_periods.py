@@ -9,7 +9,7 @@ import pytest
 
 from streamsync.core.records import PeriodStatus, PostingCommand
 from streamsync.simulator import customers, simulate
-from tests.ledger_driver import Books
+from tests.ledger_driver import ENTITIES, Books
 from topology import topics
 
 TICKS = ("2026-01-10", "2026-02-02", "2026-02-20", "2026-03-02", "2026-03-04", "2026-03-06")
@@ -60,7 +60,7 @@ def live(seed: int, statuses: Mapping[int, list[PeriodStatus]]) -> tuple[Books, 
     bodies = [event.body for event in simulate(seed, accounts=45)]
     bodies += draw.sample(bodies, 30)
     draw.shuffle(bodies)
-    books = Books(seed=seed, redeliver=True)
+    books = Books(seed=seed, redeliver=True, rates=True)
     for one in customers(seed, accounts=45):
         books.feed(topics.CUSTOMERS, one.account, one)
     size = len(bodies) // len(TICKS) + 1
@@ -83,7 +83,7 @@ def test_a_closed_period_never_changes_and_documents_net_to_the_same(seed: int) 
     draw = random.Random(f"{seed}/periods")
     closings = sorted(
         (draw.randrange(len(TICKS) - 1), entity, period)
-        for entity in ("acme-us", "acme-jp")
+        for entity in ENTITIES
         for period in ("2025-12", "2026-01", "2026-02")
     )
     statuses: dict[int, list[PeriodStatus]] = {}
@@ -99,6 +99,6 @@ def test_a_closed_period_never_changes_and_documents_net_to_the_same(seed: int) 
         assert now == then, f"{entity} {period} was closed before tick {number}"
     assert by_document(books.commands()) == by_document(open_books.commands())
     assert books.counts() == open_books.counts()
-    for entity in ("acme-us", "acme-jp"):
+    for entity in ENTITIES:
         totals = books.totals(entity)
         assert totals.billing_agrees and totals.erp_agrees
