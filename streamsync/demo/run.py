@@ -32,7 +32,7 @@ from streamsync.demo.processes import Secrets, child_specs, make_secrets, requir
 from streamsync.demo.progress import Progress
 from streamsync.demo.scenario import Scenario, make_scenario
 from streamsync.embedded import EmbeddedPlatform
-from streamsync.governance import load_company, reference_data
+from streamsync.governance import load_company, load_rates, reference_data
 from streamsync.governance.broker import Broker
 from streamsync.sources.configured import ConfiguredSource
 from streamsync.sources.delivery import Delivery
@@ -169,7 +169,9 @@ def _publish_rules(options: DemoOptions, company: Company) -> Contracts:
     specs = {spec.name: spec for spec in topics.declared(settings.partitions)}
     broker = Broker(settings.brokers(), contracts, specs[topics.CONTROL], specs[topics.CUSTOMERS])
     broker.create_topics()
-    broker.publish([reference_data(company, 0, "streamsync demo", None)], ())
+    rules = reference_data(company, 0, "streamsync demo", None)
+    rates = load_rates(options.company_dir, "streamsync demo")
+    broker.publish([rules] if rates is None else [rules, rates], ())
     return contracts
 
 
@@ -246,7 +248,7 @@ def _tell_addresses(options: DemoOptions, progress: Progress) -> None:
         "Everything keeps running until Ctrl-C:",
         f"  counts      {worker}/counts",
         f"  exceptions  {worker}/exceptions",
-        f"  totals      {entity_view}acme-us and {entity_view}acme-jp",
+        f"  totals      {entity_view}acme-us, and the same for acme-jp, acme-de and acme-kw",
         f"  partitions  {worker}/partitions",
         f"  metrics     http://127.0.0.1:{options.worker_ports[0]}/metrics, "
         f"http://127.0.0.1:{settings.ingress_port}/metrics, "

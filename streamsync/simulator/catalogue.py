@@ -47,7 +47,7 @@ class Tax:
 
 
 # Cheapest first within a country and interval: an upgrade goes to the next one. Dinars have three
-# decimals, and Stripe takes only whole tens of the last one.
+# decimals, and Stripe takes only whole tens of the last one; a year in Kuwait is sold in dollars.
 PLANS = (
     Plan("price_us_starter", "prod_starter", UNITED_STATES, 3100, annual=False),
     Plan("price_us_team", "prod_team", UNITED_STATES, 9900, annual=False),
@@ -65,7 +65,6 @@ PLANS = (
     Plan("price_kw_starter", "prod_starter", KUWAIT, 9500, annual=False),
     Plan("price_kw_team", "prod_team", KUWAIT, 30450, annual=False),
     Plan("price_kw_business", "prod_business", KUWAIT, 76610, annual=False),
-    Plan("price_kw_team_year", "prod_team", KUWAIT, 304500, annual=True),
     Plan("price_kw_business_usd", "prod_business", KUWAIT, 249000, annual=True, foreign="usd"),
 )
 TAXES = (

@@ -26,7 +26,7 @@ THROUGH = date(2026, 6, 30)
 
 @lru_cache(maxsize=1)
 def made() -> Journal:
-    """Sixty days of billing in four entities, some of it in a foreign currency, released to the end of June."""
+    """Sixty days of billing in four entities, some in dollars, released to the end of June."""
     payloads = [(f"event {place}", one.body) for place, one in enumerate(simulate(SEED))]
     return journal(
         load_company(ACME),

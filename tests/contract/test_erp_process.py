@@ -130,6 +130,8 @@ def test_the_chart_of_a_company_folder_is_read() -> None:
     assert currencies == {
         "acme-us": "USD", "acme-jp": "JPY", "acme-de": "EUR", "acme-kw": "KWD",
     }  # fmt: skip
+    foreign = {entity.id: entity.currencies for entity in chart.entities}
+    assert foreign == {"acme-us": ["EUR"], "acme-jp": [], "acme-de": [], "acme-kw": ["USD"]}
     assert all(entity.accounts for entity in chart.entities)
     assert isinstance(chart, Chart)
 

@@ -65,6 +65,8 @@ def test_entity_rules_keep_their_order(acme: Company) -> None:
         (None, "KW", None, "acme-kw"),
         (None, None, "JPY", "acme-jp"),
         (None, None, "USD", "acme-us"),
+        (None, None, "EUR", "acme-de"),
+        (None, None, "KWD", "acme-kw"),
     ]
 
 
@@ -128,7 +130,7 @@ STRIPE_JOURNALS = {
 
 
 def test_stripe_profile_books_what_the_accounting_page_says(acme: Company) -> None:
-    policy = acme.policies[0].policy
+    policy = next(one.policy for one in acme.policies if one.entity == "acme-us")
     assert (policy.id, policy.schedule) == ("stripe", Method("day", "last_absorbs"))
     assert policy.choices == Choices()
     sides = {"debit": "Dr", "credit": "Cr"}
@@ -197,7 +199,10 @@ def test_same_company_has_no_difference(acme: Company) -> None:
 
 def test_difference_names_each_value(acme: Company) -> None:
     us, *others = acme.entities
-    rest = "country-jp, country-us, country-de, country-kw, currency-jpy, currency-usd"
+    rest = (
+        "country-jp, country-us, country-de, country-kw, "
+        "currency-jpy, currency-usd, currency-eur, currency-kwd"
+    )
     moved = (acme.entity_rules[1], acme.entity_rules[0], *acme.entity_rules[2:])
     new = replace(
         acme,

@@ -211,7 +211,12 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         [
             f'entity_rules.yaml:{line}:5: unreachable_rule: Rule "{rule}" can never decide: rule '
             '"rest" on line 14 before it matches everything. Move it up, or remove it.'
-            for line, rule in ((15, "currency-jpy"), (16, "currency-usd"))
+            for line, rule in (
+                (15, "currency-jpy"),
+                (16, "currency-usd"),
+                (17, "currency-eur"),
+                (18, "currency-kwd"),
+            )
         ],
     ),
     "rule after a wider one": (

@@ -95,8 +95,8 @@ def test_an_entry_waits_for_its_customer_and_is_released_by_the_arrival(books: B
 
 def test_a_document_without_a_matching_entity_rule_waits_and_has_no_default(books: Books) -> None:
     books.customer("cus_1", country="BR")
-    euro = invoice(line(currency="eur"), currency="eur", customer_address={"country": "BR"})
-    books.webhook(event(FINALIZED, euro, id="evt_e"))
+    real = invoice(line(currency="brl"), currency="brl", customer_address={"country": "BR"})
+    books.webhook(event(FINALIZED, real, id="evt_e"))
     books.run()
     assert books.commands() == []
     assert books.open_codes() == ["entity_unmapped"]

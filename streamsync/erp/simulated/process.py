@@ -84,11 +84,17 @@ def _company_chart(folder: Path) -> dict[str, Any]:
     yaml = YAML(typ="safe", pure=True)
     chart = yaml.load(folder / "chart.yaml")["chart"]
     entities = yaml.load(folder / "entities.yaml")["entities"]
+    # An entity books in every currency that has a rate to its own.
+    file = folder / "rates.yaml"
+    rates = yaml.load(file)["rates"] if file.exists() else []
     return {
         "entities": [
             {
                 "id": entity["id"],
                 "functional_currency": entity["functional_currency"],
+                "currencies": sorted(
+                    {rate["from"] for rate in rates if rate["to"] == entity["functional_currency"]}
+                ),
                 "accounts": [
                     {"code": code, "name": name} for code, name in chart[entity["id"]].items()
                 ],
