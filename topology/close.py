@@ -8,11 +8,12 @@ contributions per cut and compares only when every partition has reported that c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from streamsync.core.calendar import local_date
 from streamsync.core.closing import (
-    add_roles,
+    Moved,
+    add_moved,
     add_totals,
     billing_agrees,
     control_amount,
@@ -20,17 +21,28 @@ from streamsync.core.closing import (
 )
 from streamsync.core.receivables import add_ageing, age
 from streamsync.core.records import (
+    CommandTax,
     Contribution,
     ControlTotal,
     PostingCommand,
     PostingLine,
     RoleTotal,
     SummaryMember,
+    TaxTotal,
     Totals,
 )
 from topology import topics
 from topology.enrich import Placed
-from topology.rows import BOOK, CONTRIBUTION, OPEN, ROLE_TOTAL, TOTAL, DocumentRow, row_key
+from topology.rows import (
+    BOOK,
+    CONTRIBUTION,
+    OPEN,
+    ROLE_TOTAL,
+    TAX_TOTAL,
+    TOTAL,
+    DocumentRow,
+    row_key,
+)
 from topology.turn import Turn
 
 _BOOKS = "book/"
@@ -104,7 +116,16 @@ def _count_posted(turn: Turn, command: PostingCommand, times: int) -> None:
     for line in command.lines:
         key = row_key(*where[:-1], line.role, command.purpose)
         known, change = turn.shard.get(ROLE_TOTAL, key), _moved(command, line, times)
-        turn.shard.put(ROLE_TOTAL, key, change if known is None else add_roles(known, change))
+        turn.shard.put(ROLE_TOTAL, key, change if known is None else add_moved(known, change))
+        if line.tax is not None:
+            _count_tax(turn, where, _taxed(line.tax, change))
+
+
+def _count_tax(turn: Turn, where: tuple[str, ...], change: TaxTotal) -> None:
+    of_tax = (change.role, change.jurisdiction or "", change.tax_code or "")
+    key = row_key(*where[:-1], *of_tax)
+    known = turn.shard.get(TAX_TOTAL, key)
+    turn.shard.put(TAX_TOTAL, key, change if known is None else add_moved(known, change))
 
 
 def add_confirmed(turn: Turn, command: PostingCommand, erp_debit_minor: int) -> None:
@@ -134,6 +155,7 @@ def contribute(turn: Turn, tenant: str, tick_number: int, time_ms: int) -> None:
             partitions=turn.partitions,
             totals=tuple(line for _, line in turn.shard.scan(TOTAL, prefix)),
             roles=tuple(line for _, line in turn.shard.scan(ROLE_TOTAL, prefix)),
+            taxes=tuple(tax for _, tax in turn.shard.scan(TAX_TOTAL, prefix)),
             ageing=tuple(age(_open_by_day(turn, prefix), local_date(time_ms, entity.time_zone))),
         )
         turn.to_log(f"{book_account(tenant, entity.id)}|contribution", contribution)
@@ -174,14 +196,10 @@ def receive_contribution(turn: Turn, contribution: Contribution) -> bool:
 
 def _totals(cut: Contribution, reported: list[Contribution]) -> Totals:
     lines: dict[tuple[str, str, str], ControlTotal] = {}
-    roles: dict[tuple[str, str, str, str], RoleTotal] = {}
     for given in reported:
         for line in given.totals:
             where = (line.period, line.currency, line.purpose)
             lines[where] = add_totals(lines[where], line) if where in lines else line
-        for role in given.roles:
-            moved = (role.period, role.currency, role.role, role.purpose)
-            roles[moved] = add_roles(roles[moved], role) if moved in roles else role
     summed = tuple(lines[where] for where in sorted(lines))
     return Totals(
         tenant=cut.tenant,
@@ -189,10 +207,46 @@ def _totals(cut: Contribution, reported: list[Contribution]) -> Totals:
         tick_number=cut.tick_number,
         time_ms=cut.time_ms,
         lines=summed,
-        roles=tuple(roles[where] for where in sorted(roles)),
+        roles=_summed(reported, lambda given: given.roles, _of_role),
+        taxes=_summed(reported, lambda given: given.taxes, _of_tax),
         ageing=add_ageing(bucket for given in reported for bucket in given.ageing),
         billing_agrees=all(billing_agrees(line) for line in summed),
         erp_agrees=all(erp_agrees(line) for line in summed),
+    )
+
+
+def _summed(
+    reported: Iterable[Contribution],
+    movements: Callable[[Contribution], Iterable[Moved]],
+    place: Callable[[Moved], tuple[str, ...]],
+) -> tuple[Moved, ...]:
+    sums: dict[tuple[str, ...], Moved] = {}
+    for given in reported:
+        for one in movements(given):
+            where = place(one)
+            sums[where] = add_moved(sums[where], one) if where in sums else one
+    return tuple(sums[where] for where in sorted(sums))
+
+
+def _of_role(one: RoleTotal) -> tuple[str, ...]:
+    return one.period, one.currency, one.role, one.purpose
+
+
+def _of_tax(one: TaxTotal) -> tuple[str, ...]:
+    return one.period, one.currency, one.role, one.jurisdiction or "", one.tax_code or ""
+
+
+def _taxed(tax: CommandTax, moved: RoleTotal) -> TaxTotal:
+    return TaxTotal(
+        period=moved.period,
+        currency=moved.currency,
+        role=moved.role,
+        jurisdiction=tax.jurisdiction,
+        tax_code=tax.tax_code,
+        debit_minor=moved.debit_minor,
+        credit_minor=moved.credit_minor,
+        functional_debit_minor=moved.functional_debit_minor,
+        functional_credit_minor=moved.functional_credit_minor,
     )
 
 

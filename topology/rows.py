@@ -28,6 +28,7 @@ from streamsync.core.records import (
     RoleTotal,
     SourcePosition,
     SummaryMember,
+    TaxTotal,
     Totals,
 )
 from streamsync.engine.rows import RowType
@@ -265,6 +266,7 @@ RATES: Final = RowType("rates", 1, RateMonth)
 PERIOD: Final = RowType("period", 1, PeriodStatus)
 TOTAL: Final = RowType("total", 1, ControlTotal)
 ROLE_TOTAL: Final = RowType("role", 1, RoleTotal)
+TAX_TOTAL: Final = RowType("tax", 1, TaxTotal)
 CONTRIBUTION: Final = RowType("contrib", 1, Contribution)
 BOOK: Final = RowType("book", 1, Totals)
 EXCEPTION: Final = RowType("exc", 1, ExceptionRecord)

@@ -192,8 +192,8 @@ def totals(shard: Readable, tenant: str, entity: str, period: str | None = None)
     shown["roll_forwards"] = [msgspec.to_builtins(one) for one in roll_forwards(book.roles)]
     if period is not None:
         shown["lines"] = [line for line in shown["lines"] if line["period"] == period]
-        for name in ("roles", "roll_forwards"):
-            shown[name] = [role for role in shown[name] if role["period"] == period]
+        for name in ("roles", "roll_forwards", "taxes"):
+            shown[name] = [moved for moved in shown[name] if moved["period"] == period]
     return shown
 
 

@@ -8,9 +8,11 @@ one control role per purpose; ERP and mismatches are sums of debits.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
-from streamsync.core.records import ControlTotal, RoleTotal
+from msgspec.structs import replace
+
+from streamsync.core.records import ControlTotal, RoleTotal, TaxTotal
 
 # Purpose: the roles whose movement is its control figure, and the side that raises it.
 _CONTROL: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
@@ -73,6 +75,9 @@ _COMPUTED: Final = frozenset(
 """Purposes without a figure in any billing document; only the rules make it."""
 
 
+Moved = TypeVar("Moved", RoleTotal, TaxTotal)
+
+
 class SidedLine(Protocol):
     """A line of an entry or of a command."""
 
@@ -120,13 +125,10 @@ def add_totals(one: ControlTotal, other: ControlTotal) -> ControlTotal:
     )
 
 
-def add_roles(one: RoleTotal, other: RoleTotal) -> RoleTotal:
-    """Sum of two movements of the same period, currency and role."""
-    return RoleTotal(
-        period=one.period,
-        currency=one.currency,
-        role=one.role,
-        purpose=one.purpose,
+def add_moved(one: Moved, other: Moved) -> Moved:
+    """Sum of two movements of the same period, currency, role and purpose (or tax)."""
+    return replace(
+        one,
         debit_minor=one.debit_minor + other.debit_minor,
         credit_minor=one.credit_minor + other.credit_minor,
         functional_debit_minor=one.functional_debit_minor + other.functional_debit_minor,

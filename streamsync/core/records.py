@@ -304,6 +304,20 @@ class RoleTotal(Struct, frozen=True, kw_only=True):
     functional_credit_minor: int
 
 
+class TaxTotal(Struct, frozen=True, kw_only=True):
+    """Movement of a tax on an account role of an entity, posting period and currency."""
+
+    period: str
+    currency: str
+    role: str
+    jurisdiction: str | None = None
+    tax_code: str | None = None
+    debit_minor: int
+    credit_minor: int
+    functional_debit_minor: int
+    functional_credit_minor: int
+
+
 class AgeingBucket(Struct, frozen=True, kw_only=True):
     """Open receivables of an entity by their age at a cut."""
 
@@ -327,6 +341,7 @@ class Contribution(Struct, frozen=True, kw_only=True):
     totals: tuple[ControlTotal, ...] = ()
     roles: tuple[RoleTotal, ...] = ()
     ageing: tuple[AgeingBucket, ...] = ()
+    taxes: tuple[TaxTotal, ...] = ()
 
 
 class SummaryMember(Struct, frozen=True, kw_only=True):
@@ -371,5 +386,6 @@ class Totals(Struct, frozen=True, kw_only=True):
     lines: tuple[ControlTotal, ...] = ()
     roles: tuple[RoleTotal, ...] = ()
     ageing: tuple[AgeingBucket, ...] = ()
+    taxes: tuple[TaxTotal, ...] = ()
     billing_agrees: bool
     erp_agrees: bool

@@ -142,6 +142,10 @@ def test_ages_add_up_to_the_receivable_and_roll_forwards_to_balances(seed: int) 
         told = books.totals(entity)
         aged = sum(one.debit_minor - one.credit_minor for one in told.ageing)
         assert aged == balances_now.get((entity, "receivable"), 0)
+        owed = sum(
+            one.debit_minor - one.credit_minor for one in told.taxes if one.role == "tax_payable"
+        )
+        assert owed == balances_now.get((entity, "tax_payable"), 0)
         last = {one.role: one.closing_minor for one in roll_forwards(told.roles)}
         assert {role: amount for role, amount in last.items() if amount} == {
             role: amount for (where, role), amount in balances_now.items() if where == entity
