@@ -2,7 +2,8 @@
 
 Problem: an operator, and a demo that moves time, must know what is still on its way. How: `/status`
 counts commands by state and the lag behind the topic, per entity; `/metrics` says the same to
-Prometheus; `/health` is not ok while an entity's ERP can't be used.
+Prometheus; `/health` is not ok while an entity's ERP can't be used, `/health/live` says only that
+the process answers.
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ class StatusPage:
         """The aiohttp application."""
         app = web.Application()
         app.router.add_get("/health", self._health)
+        app.router.add_get("/health/live", self._live)
         app.router.add_get("/status", self._get_status)
         app.router.add_get("/metrics", self._get_metrics)
         return app
@@ -124,6 +126,9 @@ class StatusPage:
         if paused:
             return web.json_response({"status": "paused", "entities": paused}, status=503)
         return web.json_response({"status": "ok"})
+
+    async def _live(self, _: web.Request) -> web.Response:
+        return web.json_response({"live": True})
 
     async def _get_status(self, _: web.Request) -> web.Response:
         return web.json_response(await self._status())

@@ -279,6 +279,7 @@ def test_an_erp_that_is_away_for_a_while_gets_everything_in_order(world: World) 
         world.send(commands)
         world.wait_until(lambda figures: figures["paused"] is not None)
         assert httpx.get(f"{world.adapter_url}/health").status_code == 503
+        assert httpx.get(f"{world.adapter_url}/health/live").status_code == 200
         world.wait_until(lambda figures: finished(figures, 30))
         assert httpx.get(f"{world.adapter_url}/health").status_code == 200
         assert set(booked_keys(erp).values()) == {1}

@@ -18,6 +18,7 @@ EXPECTED = {
     "kafka",
     "registry",
     "ingress",
+    "refetch",
     "worker-1",
     "worker-2",
     "rules",
@@ -42,7 +43,7 @@ def test_every_own_service_runs_a_command_that_exists(services: dict[str, Any]) 
     commands = {
         name: service["command"] for name, service in services.items() if "build" in service
     }
-    assert len(commands) == 6
+    assert len(commands) == 7
     for name, command in commands.items():
         assert command[0] in group.commands, name
         options = {word for one in group.commands[command[0]].params for word in one.opts}
@@ -55,8 +56,18 @@ def test_ports_are_published_on_loopback_and_no_secret_is_inline(services: dict[
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), name
         for variable, value in service.get("environment", {}).items():
-            if "SECRET" in variable or "TOKEN" in variable:
+            if any(word in variable for word in ("SECRET", "TOKEN", "KEY")):
                 assert value.startswith("${"), f"{name}: {variable}"
+
+
+def test_what_needs_a_key_of_stripe_starts_only_when_asked_for(services: dict[str, Any]) -> None:
+    optional = {name for name, service in services.items() if "profiles" in service}
+    with_key = {
+        name
+        for name, service in services.items()
+        if "STREAMSYNC_STRIPE_API_KEY" in service.get("environment", {})
+    }
+    assert optional == with_key == {"refetch"}
 
 
 def test_docker_compose_accepts_the_file() -> None:
