@@ -13,6 +13,7 @@ from streamsync.embedded.platform import EmbeddedPlatform
 from tests.engine_run import READY_S, Run, side_by_side, wait_until
 
 BROKER_AWAY_S = 30.0
+DRAIN_S = 30.0  # the default of STREAMSYNC_DRAIN_SECONDS
 
 
 def sleep_through_the_session(broker: str, folder: Path) -> None:
@@ -59,6 +60,28 @@ def take_the_broker_away(folder: Path) -> None:
         run.check(worker.data_dir)
 
 
+def stop_while_the_broker_is_away(folder: Path) -> None:
+    with (
+        EmbeddedPlatform(folder / "drained", registry_port=None) as own_broker,
+        Run(own_broker.bootstrap_servers, "engine-drained", folder) as run,
+    ):
+        first = run.worker("w")
+        first.wait_ready(9)
+        run.feed(3_000)
+        own_broker.kafka.kill()
+        began = time.monotonic()
+        code = first.stop()
+        assert time.monotonic() - began < DRAIN_S + 5, first.log()[-3_000:]
+        assert code == 0, first.log()[-3_000:]
+        own_broker.kafka.restart()
+        run.feed(300)
+        second = run.worker("w")
+        second.wait_ready(9)
+        run.wait_settled(90, explain=lambda: second.log()[-3_000:])
+        assert second.stop() == 0, second.log()[-3_000:]
+        run.check(second.data_dir)
+
+
 @pytest.fixture(scope="module")
 def outcomes(broker: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("away")
@@ -66,6 +89,7 @@ def outcomes(broker: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         {
             "sleeper": partial(sleep_through_the_session, broker, folder),
             "broker": partial(take_the_broker_away, folder),
+            "drained": partial(stop_while_the_broker_is_away, folder),
         },
         at_once=2,
     )
@@ -81,3 +105,9 @@ def test_a_broker_that_is_killed_and_comes_back_after_half_a_minute_costs_only_t
     outcomes: dict[str, str],
 ) -> None:
     assert outcomes["broker"] == ""
+
+
+def test_a_worker_that_is_asked_to_end_while_the_broker_is_away_ends_in_time_and_loses_nothing(
+    outcomes: dict[str, str],
+) -> None:
+    assert outcomes["drained"] == ""
