@@ -26,7 +26,7 @@ from streamsync.core.records import (
 )
 from streamsync.engine.driver import Driver
 from streamsync.governance import load_company, load_rates, reference_data
-from streamsync.sources import SOURCES
+from streamsync.sources import SOURCES, kind_of
 from topology import build, ledger, topics
 from topology.offline import accepts
 from topology.rows import CLOCK, COUNT, SOURCE, ClockRow, SourceRow
@@ -91,17 +91,18 @@ class Books:
 
     def webhook(self, body: bytes | Mapping[str, Any], tenant: str = "acme") -> None:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        kind = kind_of(raw, "stripe")
         record = RawWebhook(
             tenant=tenant,
-            source="stripe",
-            source_kind="stripe",
+            source=kind,
+            source_kind=kind,
             body=raw,
             content_type="application/json",
             content_hash=hashlib.sha256(raw).hexdigest(),
             received_at_ms=0,
         )
         # Keyed like the ingress keys it: one account's webhooks keep their order.
-        key = SOURCES["stripe"].account_hint(raw) or record.content_hash
+        key = SOURCES[kind].account_hint(raw) or record.content_hash
         self.feed(topics.BILLING_WEBHOOKS, key, record)
 
     def feed(self, topic: str, key: str, record: object) -> None:

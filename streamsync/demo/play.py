@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from streamsync.core.records import Customer
@@ -21,8 +21,12 @@ from streamsync.demo.options import DemoError
 from streamsync.demo.progress import Progress
 from streamsync.demo.scenario import Day, Scenario
 from streamsync.engine.partitioner import account_partition
-from streamsync.sources import SOURCES, account_key
+from streamsync.sources import SOURCES, account_key, kind_of
 from streamsync.sources.delivery import Delivery
+
+STRIPE = "stripe"
+SOURCE_NAMES = {STRIPE: STRIPE, "canonical": "own"}
+"""Kind of source to the name under which the demo's ingress takes it."""
 
 _ASK_SECONDS = 0.05
 # A worker that was killed is missed by its group after ten seconds, and then recovers.
@@ -34,13 +38,13 @@ class Installation:
     """What the player talks to."""
 
     tenant: str
-    source: str
     entities: tuple[str, ...]
     partitions: int
     views: Views
     erp: Erp
     kafka: Kafka
-    delivery: Delivery
+    # By the kind of source that a body is of.
+    deliveries: Mapping[str, Delivery]
 
 
 class Player:
@@ -88,7 +92,7 @@ class Player:
 
     async def _deliver_in_order(self, bodies: Sequence[bytes]) -> None:
         for body in bodies:
-            told = await self._at.delivery.send(body)
+            told = await self._at.deliveries[kind_of(body, STRIPE)].send(body)
             if not told.stored:
                 raise DemoError(f"The ingress refused a webhook: {told.reason}. {told.what_to_do}")
             self.accepted += 1
@@ -96,9 +100,10 @@ class Player:
             self._progress.accepted(self.accepted)
 
     def _partition(self, body: bytes) -> int:
-        envelope = SOURCES[self._at.source].envelope(body)
+        kind = kind_of(body, STRIPE)
+        envelope = SOURCES[kind].envelope(body)
         named = envelope.account or envelope.event_id or ""
-        key = account_key(self._at.tenant, self._at.source, named)
+        key = account_key(self._at.tenant, SOURCE_NAMES[kind], named)
         return account_partition(key.encode(), self._at.partitions)
 
     # The clock.

@@ -9,13 +9,17 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from ruamel.yaml import YAML
 
 from streamsync.config import Settings
 from streamsync.demo.children import ChildSpec
 from streamsync.demo.options import DemoOptions
+from streamsync.demo.play import SOURCE_NAMES
 from streamsync.embedded.server import require_free
 from streamsync.erp.commands import TOKEN_VARIABLE
-from streamsync.sources.configured import STRIPE_SECRET
+from streamsync.sources.configured import SOURCES_FILE, STRIPE_SECRET
 
 # Per ten thousand postings: a demo of a thousand should meet every fault.
 FAULTS = "no_answer=100,reject=100,alter=100,late=250"
@@ -59,7 +63,8 @@ def child_specs(
         ChildSpec(
             name="ingress",
             arguments=("ingress",),
-            environment=plain | {STRIPE_SECRET: secret.webhook},
+            environment=plain
+            | {STRIPE_SECRET: secret.webhook, SOURCES_FILE: str(_sources(options))},
             ready_url=f"http://{_HOST}:{settings.ingress_port}/health/ready",
         ),
         *(
@@ -90,6 +95,17 @@ def child_specs(
             ready_url=f"http://{_HOST}:{settings.adapter_port}/health",
         ),
     ]
+
+
+def _sources(options: DemoOptions) -> Path:
+    """The ingress' sources: Stripe, and what the company's own meter tells; one secret for both."""
+    path = options.folder / "sources.yaml"
+    secret = {"key_id": "demo", "secret_env": STRIPE_SECRET}
+    sources = {name: {"kind": kind, "secrets": [secret]} for kind, name in SOURCE_NAMES.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        YAML(typ="safe").dump({"sources": sources}, file)
+    return path
 
 
 def require_ports(options: DemoOptions) -> None:

@@ -27,7 +27,7 @@ from streamsync.demo.evidence import Evidence, Json
 from streamsync.demo.kafka import Kafka, require_unused
 from streamsync.demo.live import Erp, NotYet, Views
 from streamsync.demo.options import DemoError, DemoOptions, fresh_folder
-from streamsync.demo.play import Installation, Player
+from streamsync.demo.play import SOURCE_NAMES, Installation, Player
 from streamsync.demo.processes import Secrets, child_specs, make_secrets, require_ports
 from streamsync.demo.progress import Progress
 from streamsync.demo.scenario import Scenario, make_scenario
@@ -39,7 +39,6 @@ from streamsync.sources.delivery import Delivery
 from streamsync.sources.signature import SigningSecret
 from topology import topics
 
-SOURCE = "stripe"
 _REQUEST_SECONDS = 20
 _COLLECT_TRIES = 60
 _PLAIN_WIDTH = 140
@@ -184,16 +183,18 @@ def _connect(
 ) -> Installation:
     settings = options.settings
     signing = SigningSecret("demo", secret.webhook.encode())
-    source = ConfiguredSource(SOURCE, SOURCE, (signing,))
+    ingress = f"http://127.0.0.1:{settings.ingress_port}"
     return Installation(
         tenant=company.tenant,
-        source=SOURCE,
         entities=tuple(entity.id for entity in company.entities),
         partitions=settings.partitions,
         views=Views(session, [f"http://127.0.0.1:{port}" for port in options.worker_ports]),
         erp=Erp(session, f"http://127.0.0.1:{settings.erp_port}", secret.erp_token),
         kafka=Kafka(settings.brokers(), contracts),
-        delivery=Delivery(session, f"http://127.0.0.1:{settings.ingress_port}", source),
+        deliveries={
+            kind: Delivery(session, ingress, ConfiguredSource(name, kind, (signing,)))
+            for kind, name in SOURCE_NAMES.items()
+        },
     )
 
 

@@ -52,7 +52,7 @@ class Scenario:
 
 def make_scenario(seed: int, days: int, accounts: int, tenant: str) -> Scenario:
     """The simulator's company over `days`, cut into days, with quiet days at the end."""
-    told = [(event.time_ms, event.body) for event in simulate(seed, days, accounts)]
+    told = [(event.time_ms, event.body) for event in simulate(seed, days, accounts, metered=True)]
     crm = [
         (arrival.time_ms, arrival.customer) for arrival in arrivals(seed, accounts, tenant=tenant)
     ]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from streamsync.simulator import payload, processor
+from streamsync.simulator import payload, processor, usage
 from streamsync.simulator.catalogue import UNITED_STATES, Plan, neighbour
 from streamsync.simulator.payload import Object
 from streamsync.simulator.scenario import Cast, account_random
@@ -21,6 +21,7 @@ from streamsync.simulator.scenario import Cast, account_random
 DAY_S = 86_400
 _PAYS_AFTER_S = 70
 _TERMS_DAYS = 14
+_BILLS_USAGE_AFTER_S = 1800
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class Life:
     balance: int = 0
     invoices: int = 0
     ends_at: int | None = None
+    # Whether what it uses beside its plan is told and billed.
+    metered: bool = False
 
     def __post_init__(self) -> None:
         self.plan = self.member.plan
@@ -309,6 +312,17 @@ _INSTEAD_OF_PAYMENT: dict[str, Callable[[Life, Object], None]] = {
 }
 
 
+def _use(life: Life, cycle: int) -> None:
+    """Record the usage of a cycle, and bill it when the cycle is over."""
+    period, calls = life.period(cycle), 0
+    for at, more, event in usage.recorded(life.member, life.seed, cycle, period):
+        calls += more
+        life.told.append(Told(at, "usage_recorded", event, usage.CANONICAL))
+    item = life.line(usage.cost(calls), period, "API calls", life.plan)
+    names = {"streamsync_contract": usage.document(life.member, cycle)}
+    life.bill(period[1] + _BILLS_USAGE_AFTER_S, [item | {"metadata": names}])
+
+
 def _renew(life: Life, cycle: int) -> None:
     period = life.period(cycle)
     at = period[0]
@@ -324,9 +338,9 @@ def _renew(life: Life, cycle: int) -> None:
     life.pay(document, at + 7 * DAY_S, attempt=3)
 
 
-def live(member: Cast, start: int, seed: int, days: int) -> list[Told]:
-    """All events of one account within the simulated days."""
-    life = Life(member, start, seed)
+def live(member: Cast, start: int, seed: int, days: int, *, metered: bool = False) -> list[Told]:
+    """All events of one account within the simulated days; `metered`: also those of its usage."""
+    life = Life(member, start, seed, metered=metered and usage.is_metered(member))
     end = start + days * DAY_S
     _sign_up(life)
     feature = member.feature or ""
@@ -338,8 +352,12 @@ def live(member: Cast, start: int, seed: int, days: int) -> list[Told]:
         _AFTER_PAYMENT.get(feature, _ordinary)(life, first)
     cycle = 1
     while life.period(cycle)[0] < min(end, life.ends_at or end):
+        if life.metered:
+            _use(life, cycle - 1)
         _renew(life, cycle)
         cycle += 1
+    if life.metered:
+        _use(life, cycle - 1)
     if life.ends_at is not None:
         life.subscribe(life.ends_at + 1, "deleted", "canceled", life.period(cycle - 1))
     if account_random(seed, -member.index).randrange(4) == 0:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from streamsync.simulator import payload, processor
+from streamsync.simulator import payload, processor, usage
 from streamsync.simulator.catalogue import PLANS
 from streamsync.simulator.life import DAY_S, Told, live
 from streamsync.simulator.newer import newer as in_newer_shape
@@ -59,6 +59,9 @@ def _noise(start: int, days: int) -> Iterator[Told]:
 
 
 def _body(event: Told, identity: str) -> bytes:
+    if event.version == usage.CANONICAL:
+        told = {"streamsync": "1", "id": identity, **event.body}
+        return json.dumps(told, separators=(",", ":")).encode()
     envelope = {
         "id": identity,
         "object": "event",
@@ -85,14 +88,19 @@ def simulate(
     start: date = START,
     *,
     newer: Callable[[int], bool] = lambda _: False,
+    metered: bool = False,
 ) -> Iterator[SimulatedEvent]:
     """All deliveries in order of time. With 60 days, every feature is complete.
 
     `newer`: which accounts, by their number, are told in the shape of API version 2025-03-31 and
-    later, with the events that it has beside.
+    later, with the events that it has beside. `metered`: some accounts also use an API, which their
+    own meter tells as canonical events.
     """
     first = start_second(start)
-    lives = [(member, live(member, first, seed, days)) for member in cast(seed, accounts)]
+    lives = [
+        (member, live(member, first, seed, days, metered=metered))
+        for member in cast(seed, accounts)
+    ]
     told = [
         shaped
         for member, life in lives

@@ -17,6 +17,7 @@ from .document import Document
 from .entry import Entry, Leg
 from .payload import RejectedError
 from .schedule import local_day, period_of
+from .usage import Metered
 
 __all__ = ["Books", "Entry", "Leg", "booked"]
 
@@ -76,6 +77,7 @@ class Books:
                 self.dispute(fact)
             elif isinstance(fact, f.Payout):
                 self.payout(fact)
+        Metered(self).book()
         for document in documents.values():
             if document:
                 self.release(document)

@@ -86,6 +86,7 @@ class Company:
     entities: Mapping[str, Entity]
     rules: tuple[Mapping[str, Any], ...]
     rates: Rates = Rates()
+    prices: tuple[Mapping[str, Any], ...] = ()
 
     def entity_of(self, customer: Mapping[str, object], currency: str) -> str | None:
         """The first rule whose conditions all hold decides."""
@@ -123,6 +124,7 @@ def read(folder: Path) -> Company:
         },
         rules=tuple(_yaml(folder / "entity_rules.yaml")["entity_rules"]),
         rates=_rates(folder),
+        prices=_prices(folder),
     )
 
 
@@ -154,6 +156,12 @@ def _rates(folder: Path) -> Rates:
             Rate(row["type"], row["from"], row["to"], row["date"], str(row["rate"])) for row in rows
         )
     )
+
+
+def _prices(folder: Path) -> tuple[Mapping[str, Any], ...]:
+    """What usage costs."""
+    path = folder / "prices.yaml"
+    return tuple(_yaml(path)["prices"]) if path.exists() else ()
 
 
 def _yaml(path: Path) -> Any:  # noqa: ANN401  (whatever the file holds)

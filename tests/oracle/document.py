@@ -89,7 +89,8 @@ class Document:
     def earned(self, entry: Entry) -> None:
         """The credit side of its lines: revenue now or later, and tax."""
         for line in self.issue.lines:
-            deferred = self.lines[line.number].service is not None
+            # What bills a contract is deferred until that earns it.
+            deferred = self.lines[line.number].service is not None or line.contract is not None
             entry.put("credit", "deferred_revenue" if deferred else "revenue", line.net)
             for tax in line.taxes:
                 entry.put("credit", "tax_payable", tax)
@@ -233,7 +234,7 @@ def services(issue: f.Issue, entity: Entity) -> list[Service | None]:
 
 def service_of(line: f.Line, entity: Entity, issued: date) -> Service | None:
     """The service period as told, if it is long enough and not over."""
-    if line.start is None or line.end is None or line.end <= line.start:
+    if line.start is None or line.end is None or line.end <= line.start or line.contract:
         return None
     service = Service(line.start, line.end, entity.zone)
     over = local_day(line.end, entity.zone) <= issued

@@ -8,6 +8,7 @@ stands. Signed integers of minor units are used everywhere: a credit line is neg
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from .payload import (
     Obj,
@@ -63,6 +64,8 @@ DISPUTE_CLOSED = "dispute_closed"
 PAID_OUT = "payout_paid"
 PAYOUT_FAILED = "payout_failed"
 RECOVERED = "invoice_recovered"
+USED = "usage_recorded"
+CLEARED = "unbilled_cleared"
 
 DISPUTES = {
     "charge.dispute.created": OPENED,
@@ -94,6 +97,8 @@ class Line:
     taxes: tuple[int, ...]
     start: int | None
     end: int | None
+    # The usage document that the line bills.
+    contract: str | None = None
 
 
 @dataclass(frozen=True)
@@ -193,6 +198,17 @@ class Payout(Fact):
 
 
 @dataclass(frozen=True)
+class Usage(Fact):
+    """Usage in arrears; `meter`: meter, price and billing period, which share tiers."""
+
+    document: str
+    quantity: str
+    price: str
+    period_from: int
+    meter: tuple[str, str, int]
+
+
+@dataclass(frozen=True)
 class Record:
     """One body: classed at once (`klass`), or the keys of the facts it was first to tell."""
 
@@ -222,7 +238,9 @@ def invoice_line(number: int, line: Obj) -> Line:
     start = end = None
     if isinstance(period, dict):
         start, end = whole(period, "start"), whole(period, "end")
-    return Line(number, text(line, "id"), net_of(line), taxes_of(line), start, end)
+    metadata = line.get("metadata")
+    contract = metadata.get("streamsync_contract") if isinstance(metadata, dict) else None
+    return Line(number, text(line, "id"), net_of(line), taxes_of(line), start, end, contract)
 
 
 def issue_of(invoice: Obj, created: int) -> Issue:
@@ -434,6 +452,30 @@ def note_voided_of(note: Obj, created: int) -> NoteVoided:
     )
 
 
+def usage_of(event: Obj) -> Usage:
+    """A canonical event that records usage."""
+    usage = event["usage"]
+    begins = second_of(usage, "period_from")
+    return Usage(
+        purpose=USED,
+        fact_id=text(event, "id"),
+        at=second_of(event, "occurred_at"),
+        customer=text(event, "account"),
+        currency=text(event, "currency"),
+        invoice=None,
+        document=text(event, "document"),
+        quantity=text(usage, "quantity"),
+        price=text(usage, "price"),
+        period_from=begins,
+        meter=(text(usage, "meter"), text(usage, "price"), begins),
+    )
+
+
+def second_of(obj: Obj, key: str) -> int:
+    """An RFC 3339 time in epoch seconds."""
+    return int(datetime.fromisoformat(text(obj, key)).timestamp())
+
+
 ONE_FACT: dict[str, Callable[[Obj, int], Fact]] = {
     "invoice.finalized": issue_of,
     "invoice.paid": payment_of,
@@ -480,6 +522,8 @@ class Reader:
         if content in earlier:
             return Record("duplicate")
         earlier.append(content)
+        if "streamsync" in event:
+            return self.first(usage_of(event))
         kind = text(event, "type")
         if kind in IGNORED_TYPES or kind.startswith(IGNORED_PREFIXES):
             return Record("ignored")
@@ -495,6 +539,11 @@ class Reader:
         created = whole(event, "created")
         self.link(kind, obj)
         return Record("no_entry") if no_fact else self.tell(kind, obj, created)
+
+    def first(self, fact: Fact) -> Record:
+        """A record of one fact that nothing else tells."""
+        self.facts[(fact.purpose, fact.fact_id)] = fact
+        return Record(None, ((fact.purpose, fact.fact_id),))
 
     def link(self, kind: str, obj: Obj) -> None:
         """Remember whose charge it is, and of which document."""

@@ -104,6 +104,8 @@ CONTROL = {
     f.DISPUTE_CLOSED: ("credit", "disputes_receivable"),
     f.PAID_OUT: ("debit", "bank"),
     f.PAYOUT_FAILED: ("credit", "bank"),
+    f.USED: ("credit", "revenue"),
+    f.CLEARED: ("credit", "unbilled_receivable"),
 }
 
 

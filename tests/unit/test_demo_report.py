@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -54,6 +55,36 @@ def test_the_report_equals_the_naive_recomputation(evidence: Evidence) -> None:
     )
     for part in COMPARED:
         assert report[part] == naive[part], part
+
+
+def test_usage_is_earned_as_it_happens_and_its_invoice_clears_what_was_unbilled(
+    evidence: Evidence,
+) -> None:
+    told = [json.loads(one.record.body) for one in evidence.webhooks]
+    calls: Counter[str] = Counter()
+    for one in told:
+        if one.get("kind") == "usage_recorded":
+            calls[one["document"]] += int(one["usage"]["quantity"])
+    # Some reach the second tier: ten thousand calls at a cent each, the others at 0.4 cent.
+    assert max(calls.values()) > 10_000 > min(calls.values())
+    earned = sum(min(n, 10_000) + max(n - 10_000, 0) * 2 // 5 for n in calls.values())
+    totals = make_report(evidence)["totals"]
+    moved: Counter[str] = Counter()
+    for row in totals:
+        moved[row["purpose"]] += row["commands_minor"]
+    assert moved["usage_recorded"] == earned
+    assert 0 < moved["unbilled_cleared"] < earned
+
+
+def test_one_call_more_is_noticed(evidence: Evidence) -> None:
+    bodies = [one.record.body for one in evidence.webhooks]
+    at = next(n for n, body in enumerate(bodies) if b'"usage_recorded"' in body)
+    used = json.loads(bodies[at])
+    used["usage"]["quantity"] = str(int(used["usage"]["quantity"]) + 1)
+    known = [msgspec.to_builtins(one) for one in evidence.customers]
+    changed = [*bodies[:at], json.dumps(used).encode(), *bodies[at + 1 :]]
+    naive = recompute(changed, known, evidence.manifest, today=evidence.today)
+    assert make_report(evidence)["totals"] != naive["totals"]
 
 
 def test_every_kind_of_fault_was_met(evidence: Evidence) -> None:
