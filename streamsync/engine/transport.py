@@ -92,6 +92,14 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
         await asyncio.get_running_loop().run_in_executor(None, self._lanes.declare_topics)
         await _started(super().on_start, self._ensure_consumer, lambda: self.should_stop)
 
+    async def on_thread_stop(self) -> None:
+        try:
+            await super().on_thread_stop()
+        except asyncio.CancelledError:
+            # aiokafka cancels a fetch that pauses until a broker is back, and awaits it as if it
+            # had ended. Let through, this would end the thread without a word to who waits for it.
+            log.info("The consumer ended while a broker was away.")
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         # The ledger's source is written in transactions, so it must be read read_committed;
         # Faust takes the isolation level from this flag and from nothing else.
