@@ -85,7 +85,9 @@ def test_every_feature_of_the_story_occurs(undisturbed: Export) -> None:
         if event.get("type") == "invoice.finalized"
         for line in event["data"]["object"]["lines"]["data"]
     ]
-    assert any(line["proration"] and line["amount"] < 0 for line in lines)
+    assert any(line.get("proration") and line["amount"] < 0 for line in lines)
+    versions = {event["api_version"][:10] for event in events if "api_version" in event}
+    assert min(versions) < "2025-03-31" < max(versions)
     booked = {(row["entity"], row["currency"]) for row in undisturbed.report["totals"]}
     assert booked == {
         ("acme-us", "USD"), ("acme-jp", "JPY"), ("acme-de", "EUR"),
@@ -104,7 +106,7 @@ def test_one_amount_changed_is_noticed(touched: Export) -> None:
     event: dict[str, Any] = json.loads(touched.bodies[at])
     charge = event["data"]["object"]
     charge["amount_refunded"] -= 1
-    for refund in charge["refunds"]["data"][:1]:
+    for refund in charge.get("refunds", {}).get("data", [])[:1]:
         refund["amount"] -= 1
     touched.bodies[at] = json.dumps(event).encode()
     assert touched.differing()

@@ -84,18 +84,25 @@ class Books:
 
     def linked(self, fact: f.Fact) -> f.Fact:
         """A fact that names only its charge, with the charge's customer and document."""
-        if isinstance(fact, f.Dispute | f.RefundFailed) and fact.charge in self.links:
-            customer, invoice = self.links[fact.charge]
-            return replace(fact, customer=customer, invoice=invoice)
+        links = self.links
+        if isinstance(fact, f.Dispute | f.RefundFailed):
+            charge = fact.charge
+            return replace(fact, customer=links.customer(charge), invoice=links.invoice(charge))
+        if isinstance(fact, f.Charge | f.Refund):
+            charge = fact.charge if isinstance(fact, f.Refund) else fact.fact_id
+            return replace(fact, invoice=fact.invoice or links.invoice(charge))
         return fact
 
     def settled_notes(self) -> dict[str, f.Note]:
-        """Refund's id to the note that it settles."""
-        return {
-            fact.refund: fact
-            for fact in self.told.values()
-            if isinstance(fact, f.Note) and fact.refund
-        }
+        """Refund's fact to the note that it settles: by its id, else, told without, by amount."""
+        notes = [x for x in self.told.values() if isinstance(x, f.Note) and x.refund]
+        settled = {str(note.refund): note for note in notes}
+        unnamed = [x for x in self.told.values() if isinstance(x, f.Refund) and "@" in x.fact_id]
+        for refund in unnamed:
+            for note in notes:
+                if (note.invoice, note.total) == (refund.invoice, refund.amount):
+                    settled.setdefault(refund.fact_id, note)
+        return settled
 
     def entity_of(self, fact: f.Fact) -> str | None:
         """The legal entity of a fact; None when its customer or its entity is unknown."""
@@ -253,6 +260,8 @@ class Books:
         if isinstance(fact, f.Note) and (fact.refund or not fact.total):
             return self.settle(fact, "no_entry")
         entity = self.entity_of(fact)
+        if isinstance(fact, f.Refund) and self.links.is_open(fact.charge):
+            entity = None
         if entity is None or not self.values(entity, fact.currency):
             return self.wait(fact, entity, billed)
         entry = self.entry(fact, entity)
@@ -296,7 +305,7 @@ class Books:
     def charge(self, charge: f.Charge) -> None:
         """Revenue of a charge that no invoice asked for, and the processor's fee."""
         entity = self.entity_of(charge)
-        if entity is None:
+        if entity is None or self.links.is_open(charge.fact_id):
             return self.settle(charge, "waiting")
         entry = self.entry(charge, entity)
         if charge.application_fee is not None:

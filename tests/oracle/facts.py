@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from .links import Links
 from .payload import (
     Obj,
     RejectedError,
@@ -21,9 +22,7 @@ from .payload import (
     whole,
     whole_or,
 )
-
-# Two shapes of the API are read: the one before this version, and the one from it on.
-BASIL = "2025-03-31"
+from .shapes import is_newer, older
 
 IGNORED_PREFIXES = (
     "product.", "price.", "plan.", "coupon.", "payment_method.", "setup_intent.", "quote.",
@@ -34,7 +33,7 @@ MONEY_PREFIXES = ("charge.", "refund.", "payout.", "transfer.", "credit_note.", 
 IGNORED_TYPES = ("invoice.created", "invoice.updated", "invoice.upcoming")
 NO_FACT_TYPES = (
     "customer.created", "customer.updated", "customer.deleted", "invoice.payment_failed",
-    "invoice.overdue",
+    "invoice.overdue", "invoice_payment.paid",
 )  # fmt: skip
 NO_FACT_PREFIX = "customer.subscription."
 FACT_TYPES = (
@@ -505,7 +504,7 @@ class Reader:
         self.facts: dict[tuple[str, str], Fact] = {}
         self.records: list[Record] = []
         self.contents: dict[str, list[Obj]] = {}
-        self.links: dict[str, tuple[str, str | None]] = {}
+        self.links = Links()
 
     def read(self, body: bytes) -> None:
         """Take one body."""
@@ -537,21 +536,15 @@ class Reader:
         if not isinstance(obj, dict):
             raise RejectedError("no_object")
         created = whole(event, "created")
-        self.link(kind, obj)
+        newer = is_newer(event)
+        obj = older(obj) if newer else obj
+        self.links.remember(kind, obj, newer=newer)
         return Record("no_entry") if no_fact else self.tell(kind, obj, created)
 
     def first(self, fact: Fact) -> Record:
         """A record of one fact that nothing else tells."""
         self.facts[(fact.purpose, fact.fact_id)] = fact
         return Record(None, ((fact.purpose, fact.fact_id),))
-
-    def link(self, kind: str, obj: Obj) -> None:
-        """Remember whose charge it is, and of which document."""
-        customer = obj.get("customer")
-        if kind.startswith("charge.") and obj.get("object", "charge") == "charge" and customer:
-            self.links[text(obj, "id")] = (str(customer), reference(obj, "invoice"))
-        elif kind.startswith("invoice.") and obj.get("charge") and customer:
-            self.links[str(reference(obj, "charge"))] = (str(customer), text(obj, "id"))
 
     def tell(self, kind: str, obj: Obj, created: int) -> Record:
         """Compare the facts of one record with those already told."""

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from streamsync.demo.scenario import make_scenario, quiet_days
+from streamsync.demo.scenario import in_newer_shape, make_scenario, quiet_days
 from streamsync.simulator import simulate
 
 ZONES = (ZoneInfo("America/New_York"), ZoneInfo("Asia/Tokyo"))
@@ -17,7 +17,8 @@ ZONES = (ZoneInfo("America/New_York"), ZoneInfo("Asia/Tokyo"))
 def test_every_delivery_and_every_customer_is_played_once_in_order() -> None:
     scenario = make_scenario(3, 60, 60, "acme")
     played = [body for day in scenario.days for body in day.bodies]
-    assert played == [event.body for event in simulate(3, 60, 60, metered=True)]
+    told = simulate(3, 60, 60, newer=in_newer_shape, metered=True)
+    assert played == [event.body for event in told]
     assert sum(len(day.customers) for day in scenario.days) == 60
 
 

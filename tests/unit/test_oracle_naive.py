@@ -505,3 +505,35 @@ def test_sample_payloads_are_all_classed() -> None:
     """Every sample is in exactly one class; one is rejected: a dispute without an id."""
     bodies = [path.read_bytes() for path in sorted(SAMPLES.glob("*.json"))]
     assert classes(bodies)["rejected"] == 1
+
+
+def test_a_charge_of_the_newer_shape_waits_until_its_payment_intent_is_told_of() -> None:
+    newer = {"api_version": "2025-03-31.basil"}
+    taken = at(1, 20)
+    charge: Obj = {
+        "id": "ch_1", "object": "charge", "amount": 3100, "currency": "usd", "created": taken,
+        "customer": "cus_us", "payment_intent": "pi_1",
+    }  # fmt: skip
+    back = charge | {"amount_refunded": 3100}
+    payment: Obj = {
+        "id": "inpay_1", "object": "invoice_payment", "invoice": "in_1",
+        "payment": {"type": "payment_intent", "payment_intent": "pi_1"},
+    }  # fmt: skip
+    told = [
+        event("charge.succeeded", charge, taken, **newer),
+        event("charge.refunded", back, taken + 60, **newer),
+    ]
+    events = recompute(told, CUSTOMERS, [], today=TODAY)["events"]
+    assert isinstance(events, dict)
+    assert (events["waiting"], events["posted"]) == (2, 0)
+
+    period = {"start": at(1, 15), "end": at(2, 15)}
+    item = {"id": "il_1", "amount": 3100, "period": period}
+    issued = finalized(invoice([item], at(1, 15), id="in_1"))
+    told += [issued, event("invoice_payment.paid", payment, taken, **newer)]
+    assert journal(told[:2], CUSTOMERS, today=TODAY) == []
+    booked = [row["purpose"] for row in journal(told, CUSTOMERS, today=TODAY)]
+    assert booked == ["invoice_issued", "refunded"]
+    events = recompute(told, CUSTOMERS, [], today=TODAY)["events"]
+    assert isinstance(events, dict)
+    assert (events["waiting"], events["no_entry"], events["posted"]) == (0, 2, 2)
