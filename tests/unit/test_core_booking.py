@@ -79,6 +79,20 @@ def test_the_whole_books_what_its_earlier_parts_did_not() -> None:
     }
 
 
+def test_a_part_that_pays_what_a_credit_note_left_waits_for_the_whole() -> None:
+    # 31.00 billed, 6.00 credited before the payment: 25.00 are due, not 31.00.
+    note = credited("2022-01-16", 600, settlement="receivable")
+    issue, whole = issued("2022-01-15", MONTH), paid("2022-01-18", 2500)
+    all_that_is_due = part_paid("2022-01-18", 2500, "b")
+    alone = book(issue, note, all_that_is_due)
+    assert reasons(alone) == {"payment_applied:b": "payment_not_confirmed"}
+    assert moved(book(issue, note, all_that_is_due, whole), "clearing") == {JAN: -2500}
+    first, last = part_paid("2022-01-17", 1000, "a"), part_paid("2022-01-18", 1500, "b")
+    assert moved(book(issue, note, first), "clearing") == {JAN: -1000}
+    assert reasons(book(issue, note, first, last)) == {"payment_applied:b": "payment_not_confirmed"}
+    assert moved(book(issue, note, first, last, whole), "receivable") == {}
+
+
 def test_too_much_is_the_customers_credit() -> None:
     told = paid("2022-01-16", 3500)
     assert told.payment is not None

@@ -97,17 +97,26 @@ def _charged(desk: Desk, fact: Fact, payment: Payment) -> int | None:
 
 def _own_part(desk: Desk, fact: Fact, payment: Payment, parts: Sequence[Fact]) -> int:
     """A part that leaves something to pay is booked; the last one waits for the sum."""
-    document = desk.issued()
-    issued = document.fact.invoice
-    due = document.gross_minor if issued is None else signed_total(issued)
-    if issued is not None and issued.amount_due_minor is not None:
-        due = issued.amount_due_minor
-    place = parts.index(fact)
-    paid = sum(one.payment.amount_minor for one in parts[: place + 1] if one.payment)
-    if paid < due:
+    left = _left_to_pay(desk)
+    waiting = {one.fact_id for one in desk.waiting}
+    before = [one for one in parts[: parts.index(fact)] if one.fact_id in waiting]
+    told = payment.amount_minor + sum(one.payment.amount_minor for one in before if one.payment)
+    if told < left:
         return payment.amount_minor
-    detail = f"{paid} of {due} paid by its parts; the payment of the whole has not been seen"
+    detail = f"{told} of {left} paid by its last parts; the payment of the whole has not been seen"
     raise Stopped("payment_not_confirmed", detail, refused=False)
+
+
+def _left_to_pay(desk: Desk) -> int:
+    """What parts and credit notes before left to be charged; a loss does not change it."""
+    document = desk.issued()
+    lost = desk.lost_minor + (desk.loss.taken.total_minor if desk.loss is not None else 0)
+    left = desk.owed_minor + lost
+    issued = document.fact.invoice
+    if issued is not None and issued.amount_due_minor is not None:
+        # The rest is paid from the customer's balance, which the payment of the whole tells.
+        left -= signed_total(issued) - issued.amount_due_minor
+    return left
 
 
 def _recover(desk: Desk, fact: Fact, applied: int) -> None:
