@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 from typing import Any
@@ -11,11 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from streamsync.core.company import RestatementJob
-from streamsync.core.records import RawWebhook
 from streamsync.governance import reference_data
 from streamsync.governance.restatement import restatement_item
 from tests.ledger_driver import ACME, Books
-from topology import topics
 from topology.rows import DOCUMENT, row_key
 
 EVENTS: list[dict[str, Any]] = [
@@ -23,26 +20,12 @@ EVENTS: list[dict[str, Any]] = [
 ]
 
 
-def send(books: Books, event: dict[str, Any]) -> None:
-    body = json.dumps(event).encode()
-    raw = RawWebhook(
-        tenant="acme",
-        source="own",
-        source_kind="canonical",
-        body=body,
-        content_type="application/json",
-        content_hash=hashlib.sha256(body).hexdigest(),
-        received_at_ms=0,
-    )
-    books.feed(topics.BILLING_WEBHOOKS, event["account"], raw)
-
-
 def booked(events: list[dict[str, Any]], *, late_customer: bool = False) -> Books:
     books = Books(partitions=1)
     if not late_customer:
         books.customer("cus_demo")
     for event in events:
-        send(books, event)
+        books.webhook(event)
         books.run()
     if late_customer:
         books.customer("cus_demo")
@@ -118,7 +101,7 @@ def test_a_wallet_overdrawn_waits_alone_and_is_released_by_a_late_top_up() -> No
     books = booked([top_up, use, more])
     assert books.counts()["waiting"] == 1
     late = top_up | {"id": "acme_topup_2", "wallet": top_up["wallet"] | {"amount_minor": 30_000}}
-    send(books, late)
+    books.webhook(late)
     books.run()
     assert books.counts().get("waiting", 0) == 0
 
@@ -135,7 +118,7 @@ def test_a_price_that_new_rules_change_in_place_changes_no_usage_that_is_booked(
     books.run()
     known = next(event for event in USAGE if "usage" in event)
     nothing = known | {"id": "acme_usage_9", "usage": known["usage"] | {"quantity": "0"}}
-    send(books, nothing)
+    books.webhook(nothing)
     books.run()
     assert moved(books) == before
     assert {command.action for command in books.commands()} == {"post"}

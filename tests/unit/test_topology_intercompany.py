@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from typing import Any
 
@@ -14,10 +12,9 @@ from msgspec.structs import replace
 
 from streamsync.core.company import Company
 from streamsync.core.fx import Rate
-from streamsync.core.records import PeriodStatus, PostingCommand, RawWebhook
+from streamsync.core.records import PeriodStatus, PostingCommand
 from streamsync.governance.rates import rates_item
 from tests.ledger_driver import Books, one_by_one
-from topology import topics
 
 ACCOUNT = "between-entities"
 
@@ -48,20 +45,6 @@ def cancelled(told: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def send(books: Books, told: dict[str, Any]) -> None:
-    body = json.dumps(told).encode()
-    raw = RawWebhook(
-        tenant="acme",
-        source="own",
-        source_kind="canonical",
-        body=body,
-        content_type="application/json",
-        content_hash=hashlib.sha256(body).hexdigest(),
-        received_at_ms=0,
-    )
-    books.feed(topics.BILLING_WEBHOOKS, told["account"], raw)
-
-
 def opened(company: Company | None = None) -> Books:
     """Books that know what a dollar is worth in January: 0.80 EUR, 150 JPY, 0.300 KWD."""
     books = Books(partitions=1, company=company)
@@ -86,7 +69,7 @@ def opened(company: Company | None = None) -> Books:
 def booked(*events: dict[str, Any]) -> Books:
     books = opened()
     for one in events:
-        send(books, one)
+        books.webhook(one)
     books.run()
     return books
 
@@ -155,7 +138,7 @@ def test_a_cancellation_waits_for_its_sale() -> None:
     books = booked(cancelled(told))
     assert books.commands() == []
     assert books.open_codes() == ["sale_not_seen", "sale_not_seen"]
-    send(books, told)
+    books.webhook(told)
     books.run()
     assert books.open_codes() == [] and net(books, by_entity=True) == {}
 
@@ -191,7 +174,7 @@ def test_a_role_without_an_account_is_named_and_holds_up_only_its_own_side() -> 
     acme = one_by_one()
     rules = tuple(rule for rule in acme.account_rules if rule.rule_id != "us-payable-intercompany")
     books = opened(replace(acme, account_rules=rules))
-    send(books, sale(1, "acme-de", "acme-us", 50_000))
+    books.webhook(sale(1, "acme-de", "acme-us", 50_000))
     books.run()
     assert {one.entity for one in books.commands()} == {"acme-de"}
     (told,) = books.exceptions().values()
@@ -212,7 +195,7 @@ def test_a_period_closed_in_one_entity_moves_that_side_alone() -> None:
     )
     books.publish(closed)
     books.run()
-    send(books, sale(1, "acme-us", "acme-de", 50_000))
+    books.webhook(sale(1, "acme-us", "acme-de", 50_000))
     books.run()
     places = {one.entity: (one.period, one.original_period) for one in books.commands()}
     assert places == {"acme-us": ("2026-02", "2026-01"), "acme-de": ("2026-01", "2026-01")}
