@@ -117,10 +117,14 @@ def _billing(report: Json) -> Table:
         "entity", "period", "currency", "billing", "commands", "deferred revenue",
         right=3,
     )  # fmt: skip
-    deferred = {_where(row): row["balance_minor"] for row in report["deferred"]}
+    moved = {_where(row): row["balance_minor"] for row in report["deferred"]}
+    # A period that moves no deferred revenue ends with what the one before it ended with.
+    balances: dict[tuple[str, str], int] = {}
     for row in report["periods"]:
-        figures = (row["billing_minor"], row["commands_minor"], deferred.get(_where(row)))
-        table.add_row(*_where(row), *(_figure(figure, row["currency"]) for figure in figures))
+        of = row["entity"], row["currency"]
+        balances[of] = moved.get(_where(row), balances.get(of, 0))
+        figures = (row["billing_minor"], row["commands_minor"], balances[of])
+        table.add_row(*_where(row), *(format_minor(figure, row["currency"]) for figure in figures))
     return table
 
 
@@ -133,16 +137,12 @@ def _erp(report: Json) -> Table:
     for row in report["periods"]:
         commands, erp = row["commands_debit_minor"], row["erp_debit_minor"]
         figures = (commands, erp, commands - erp, row["open_difference_minor"])
-        table.add_row(*_where(row), *(_figure(figure, row["currency"]) for figure in figures))
+        table.add_row(*_where(row), *(format_minor(figure, row["currency"]) for figure in figures))
     return table
 
 
 def _where(row: Json) -> tuple[str, str, str]:
     return row["entity"], row["period"], row["currency"]
-
-
-def _figure(amount: int | None, currency: str) -> str:
-    return "" if amount is None else format_minor(amount, currency)
 
 
 def _trace(told: Json) -> Group:

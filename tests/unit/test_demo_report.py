@@ -229,3 +229,15 @@ def test_the_screen_shows_each_figure_whole_and_in_the_unit_of_its_currency(
     assert f" {yen['commands_debit_minor']} " in text
     assert "\N{HORIZONTAL ELLIPSIS}" not in text
     assert text.count("holds ") == len(report["checks"])
+
+
+def test_a_period_without_deferred_revenue_of_its_own_shows_what_stands(evidence: Evidence) -> None:
+    report = make_report(evidence)
+    own = [row for row in report["deferred"] if row["entity"] == "acme-us"]
+    last, standing = own[-1]["period"], own[-2]["balance_minor"]
+    report["deferred"].remove(own[-1])
+    console = Console(width=140, file=io.StringIO(), record=True)
+    screen.show(console, report)
+    figure = f" {standing // 100}.{standing % 100:02}"
+    rows = [row for row in console.export_text().splitlines() if "acme-us" in row and figure in row]
+    assert any(last in row for row in rows)
