@@ -14,6 +14,7 @@ from datetime import date
 import msgspec
 
 from streamsync.core.records import PostingCommand, PostingConfirmation, Totals
+from tests.ledger_driver import ENTITIES
 from tests.oracle import naive
 from tests.simulation.checks import expect
 from tests.simulation.erp import ALTERED_BY
@@ -22,7 +23,6 @@ from tests.simulation.world import World
 from topology import ledger, topics
 from topology.rows import COUNT, EXCEPTION, GAUGE, POSTING, SOURCE, PostingRow
 
-ENTITIES = ("acme-jp", "acme-us")
 CLASSES = ("posted", "no_entry", "ignored", "waiting", "unknown", "rejected", "duplicate")
 _FINAL = ("posted", "duplicate", "rejected")
 Balances = dict[tuple[str, str], int]

@@ -14,8 +14,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from streamsync.core.records import PeriodStatus, Tick
-from streamsync.governance import reference_data
-from tests.ledger_driver import ms
+from streamsync.governance import load_rates, reference_data
+from tests.ledger_driver import ACME, ENTITIES, ms
 from tests.simulation import probe
 from tests.simulation.life import Life, acme
 from tests.simulation.options import Options
@@ -186,6 +186,7 @@ def _control(rng: random.Random, options: Options, script: Script) -> list[Arriv
         zombie = Tick(number=rng.randrange(max(seen, 1)), time_ms=ms(_LATER), leader="zombie")
         if seen:
             made.insert(at, Arrival(topics.CONTROL, None, zombie))
+    made.insert(0, Arrival(topics.CONTROL, None, load_rates(ACME, "campaign")))
     rules = Arrival(topics.CONTROL, None, _rules(1, options.summaries))
     made.insert(rng.randint(1, len(made)) if options.late_rules else 0, rules)
     if options.new_rules:
@@ -193,7 +194,7 @@ def _control(rng: random.Random, options: Options, script: Script) -> list[Arriv
         news = Arrival(topics.CONTROL, None, _rules(2, options.summaries))
         made.insert(rng.randint(place, len(made)), news)
     if options.close_period:
-        entity = rng.choice(("acme-us", "acme-jp"))
+        entity = rng.choice(ENTITIES)
         script.closed = (entity, "2026-01")
         status = PeriodStatus(
             tenant="acme",
