@@ -27,7 +27,9 @@ THROUGH = date(2026, 6, 30)
 @lru_cache(maxsize=1)
 def made() -> Journal:
     """Sixty days of billing in four entities, some in dollars, released to the end of June."""
-    payloads = [(f"event {place}", one.body) for place, one in enumerate(simulate(SEED))]
+    payloads = [
+        (f"event {place}", one.body) for place, one in enumerate(simulate(SEED, metered=True))
+    ]
     return journal(
         load_company(ACME),
         customers(SEED),
@@ -42,7 +44,7 @@ def made() -> Journal:
 def balances() -> dict[str, dict[tuple[str, str, str], Decimal]]:
     """Month to the oracle's balance of each (entity, role, currency) at that month's end."""
     entries = naive.journal(
-        [one.body for one in simulate(SEED)],
+        [one.body for one in simulate(SEED, metered=True)],
         [msgspec.to_builtins(one) for one in customers(SEED)],
         today=date(2026, 7, 1),
     )

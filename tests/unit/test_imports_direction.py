@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -228,3 +229,16 @@ def test_modules_say_what_they_solve_and_stay_small() -> None:
 def test_no_module_has_a_name_that_says_nothing() -> None:
     parts = {part for name, _ in modules() for part in name.split(".")}
     assert not parts & {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
+
+
+def test_the_oracle_shares_no_code_with_the_program() -> None:
+    sources = sorted((ROOT / "tests" / "oracle").glob("*.py"))
+    assert len(sources) > 10
+    taken = {
+        name
+        for path in sources
+        for name in re.findall(
+            r"^\s*(?:from|import) (streamsync|topology)\b", path.read_text(), re.M
+        )
+    }
+    assert taken == set()
