@@ -17,7 +17,7 @@ from streamsync.core.facts import BillingEvent, Fact
 from streamsync.core.figures import owed_amount
 from streamsync.core.reasons import SourceClass, strongest
 from streamsync.sources.envelope import FETCHED
-from topology import report
+from topology import ending, report
 from topology.rows import (
     ACCOUNT,
     COLLECTION,
@@ -60,6 +60,7 @@ def keep_event(turn: Turn, event: BillingEvent) -> list[str]:
     for fact in event.facts:
         if fact.document is None:
             _keep_state(turn, event.account, fact)
+            new |= ending.keep_end(turn, event.account, _row_of(event, source_key, fact))
             outcomes.append("no_entry")
             continue
         stored = turn.shard.get(FACT, row_key(event.account, fact.document, fact.fact_id))
@@ -223,17 +224,14 @@ def _keep_fact(turn: Turn, event: BillingEvent, source_key: str, fact: Fact, doc
     if turn.shard.get(DOCUMENT, key) is None:
         row = DocumentRow(fact.document_kind or "invoice", fact.currency or "", fact.subscription)
         turn.shard.put(DOCUMENT, key, row)
-    turn.shard.put(
-        FACT,
-        row_key(event.account, document, fact.fact_id),
-        FactRow(
-            fact,
-            source_key,
-            event.source_event_id,
-            event.correlation_id,
-            event.position,
-        ),
-    )
+    fact_key = row_key(event.account, document, fact.fact_id)
+    turn.shard.put(FACT, fact_key, _row_of(event, source_key, fact))
+    if fact.kind == "invoice_issued":
+        ending.keep_served(turn, event.account, fact)
+
+
+def _row_of(event: BillingEvent, source_key: str, fact: Fact) -> FactRow:
+    return FactRow(fact, source_key, event.source_event_id, event.correlation_id, event.position)
 
 
 def _told_alike(stored: Fact, told: Fact) -> bool:

@@ -22,11 +22,24 @@ from streamsync.core.records import (
     Tick,
 )
 from streamsync.engine.lane import Output, Poison, Shard, SourceRecord, Step
-from topology import advance, aggregate, close, enrich, next_fact, periods, reconcile, summarise
+from topology import (
+    advance,
+    aggregate,
+    close,
+    enrich,
+    next_fact,
+    periods,
+    reconcile,
+    summarise,
+    waiting,
+)
+from topology.rows import row_key
 from topology.sequence import Codec, decode, position_of
 from topology.turn import Turn
 
 LANE = "ledger"
+BOOKED_PER_STEP_MAX = 100
+"""Documents of one event; the end of a subscription may concern more."""
 
 
 def step(codec: Codec, partitions: int) -> Step:
@@ -45,8 +58,12 @@ def step(codec: Codec, partitions: int) -> Step:
 
 
 def _billing_event(turn: Turn, event: BillingEvent) -> None:
-    for document in aggregate.keep_event(turn, event):
+    documents = aggregate.keep_event(turn, event)
+    for document in documents[:BOOKED_PER_STEP_MAX]:
         next_fact.book_event(turn, event, document)
+    if later := documents[BOOKED_PER_STEP_MAX:]:
+        waiting.hold_for_sweep(turn, event.account, later)
+        advance.start_sweep(turn, row_key(event.account, ""))
     if any(fact.kind == "customer_changed" for fact in event.facts):
         advance.release_account(turn, event.account)
 

@@ -7,7 +7,7 @@ that is too long somebody's work (M13), until nothing waits any more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -55,6 +55,13 @@ def keep(turn: Turn, account: str, document: str, reasons: dict[str, str]) -> No
         report.resolved(turn, _too_long(account, document), detail="nothing waits any more")
     if bool(reasons) != (known is not None):
         turn.gauge("waiting", 1 if reasons else -1)
+
+
+def hold_for_sweep(turn: Turn, account: str, documents: Sequence[str]) -> None:
+    """More than one step may book: the sweep books these, and what they wait for is their turn."""
+    for document in documents:
+        if turn.shard.get(WAIT, row_key(account, document)) is None:
+            keep(turn, account, document, {"sweep": "its_turn"})
 
 
 def _hang(turn: Turn, account: str, document: str, *, started: bool = False) -> int:

@@ -28,16 +28,19 @@ class Stopped(Struct, frozen=True):
         return sum(part.amount_minor for part in (*self.earned, *self.rest))
 
 
-def stop(document: Issued, on: date, *, release: bool) -> tuple[Issued, Stopped]:
+def stop(
+    document: Issued, on: date, subscription: str | None = None, *, release: bool
+) -> tuple[Issued, Stopped]:
     """The service ends early, on a day: what was served until then is earned, the rest is left.
 
-    `release`: the rest is revenue as well; else the document is smaller by it.
+    `subscription`: only its lines end; None: all. `release`: the rest is revenue as well; else the
+    document is smaller by it.
     """
     after: list[LineLeft] = []
     earned: list[Portion] = []
     rest: list[Portion] = []
     for line in document.lines:
-        if line.line.contract is not None:
+        if line.line.contract is not None or not _belongs(document, line, subscription):
             after.append(line)
             continue
         deferred = line.unreleased_left(on)
@@ -52,6 +55,12 @@ def stop(document: Issued, on: date, *, release: bool) -> tuple[Issued, Stopped]
             )
         )
     return replace(document, lines=tuple(after)), Stopped(tuple(earned), tuple(rest))
+
+
+def _belongs(document: Issued, line: LineLeft, subscription: str | None) -> bool:
+    """Whether a line bills a subscription: by its own word, else by its document's."""
+    told = line.line.subscription or document.fact.subscription
+    return subscription is None or told in (None, subscription)
 
 
 def _served(line: LineLeft, on: date) -> int:

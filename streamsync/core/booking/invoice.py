@@ -96,12 +96,12 @@ def book_clearing(desk: Desk, fact: Fact) -> None:
 
 def book_service_end(desk: Desk, fact: Fact) -> None:
     """service_terminated: the schedule stands, or stops and the policy says where the rest goes."""
-    document, on = desk.issued(), desk.day_of(fact)
+    on = desk.day_of(fact)
     choice = desk.policy_of(on).choices.termination
     if choice == "schedule_stands":
         desk.nothing(fact, choice)
         return
-    after, ended = stop(document, on, release=choice == "release")
+    after, ended = stop(desk.issued(), on, fact.subscription, release=choice == "release")
     amounts: Amounts = {
         "deferred": (Portion(ended.total_minor),),
         "earned": ended.earned,
