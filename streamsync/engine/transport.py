@@ -22,6 +22,7 @@ from aiokafka.errors import (
     IllegalStateError,
     KafkaConnectionError,
     NodeNotReadyError,
+    RequestTimedOutError,
 )
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.exceptions import ConsumerNotStarted
@@ -176,14 +177,6 @@ class LaneConsumer(driver.Consumer):
     def _new_consumer_thread(self) -> LaneConsumerThread:
         return LaneConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    async def create_topic(self, topic: str, *args: Any, **settings: Any) -> None:
-        """As Faust's, for its own topics; while a broker that it asks is away, it asks again."""
-        declare = partial(super().create_topic, topic, *args, **settings)
-        await _once_answered(
-            declare, f"Topic {topic} can't be declared", lambda: self.should_stop,
-            (KafkaConnectionError, NodeNotReadyError),
-        )  # fmt: skip
-
     async def verify_all_partitions_active(self) -> None:
         # Faust looks after five seconds whether agents keep up; on a busy machine its own consumer
         # may not have started by then, and the look would end the worker.
@@ -334,6 +327,14 @@ class LaneProducer(driver.Producer):
 
     async def on_start(self) -> None:
         await _started(super().on_start, self._ensure_producer, lambda: self.should_stop)
+
+    async def create_topic(self, topic: str, *args: Any, **settings: Any) -> None:
+        """As Faust's, for its own topics; while the broker that it asks is away, it asks again."""
+        declare = partial(super().create_topic, topic, *args, **settings)
+        await _once_answered(
+            declare, f"Topic {topic} can't be declared", lambda: self.should_stop,
+            (KafkaConnectionError, NodeNotReadyError, RequestTimedOutError),
+        )  # fmt: skip
 
 
 class LaneTransport(driver.Transport):
