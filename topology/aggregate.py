@@ -156,15 +156,18 @@ def settle_fact(turn: Turn, account: str, row: FactRow, outcome: str, reason: st
     source = turn.shard.get(SOURCE, row.source_key)
     if source is None or source.outcome in ("rejected", "duplicate") and not source.facts:
         return
-    told = [turn.shard.get(FACT, f"{row_key(account)}|{fact}") for fact in source.facts]
-    outcomes = [fact.outcome for fact in told if fact is not None]
+    found = (turn.shard.get(FACT, f"{row_key(account)}|{fact}") for fact in source.facts)
+    told = [fact for fact in found if fact is not None]
+    outcomes = [fact.outcome for fact in told]
     if source.reason == "fact_conflict":
         outcomes.append("rejected")
     after = strongest(map(SourceClass, outcomes))
     if after != source.outcome:
         _count(turn, source.outcome, -1)
         _count(turn, after, 1)
-    shown = "fact_conflict" if source.reason == "fact_conflict" else reason
+    # The reason is that of a fact which decided the class, whichever was booked last.
+    shown = next((fact.reason for fact in told if fact.outcome == after and fact.reason), None)
+    shown = "fact_conflict" if source.reason == "fact_conflict" else shown
     turn.shard.put(
         SOURCE, row.source_key, msgspec.structs.replace(source, outcome=after, reason=shown)
     )

@@ -32,7 +32,7 @@ from streamsync.engine.driver import Driver
 from streamsync.governance.payload import reference_data
 from streamsync.sources import SOURCES, is_processor, kind_of
 from topology import build, ledger, topics
-from topology.rows import COUNT, SOURCE, SourceRow
+from topology.rows import COUNT, EXCEPTION, SOURCE, SourceRow
 
 
 class Journal(Struct, frozen=True):
@@ -227,10 +227,18 @@ def accepts(command: PostingCommand, number: str) -> PostingConfirmation:
 
 
 def _unposted(driver: Driver, places: Sequence[str]) -> Iterable[tuple[str, SourceRow]]:
-    rows = [row for _, row in driver.shard(ledger.LANE, 0).scan(SOURCE)]
+    shard = driver.shard(ledger.LANE, 0)
+    rows = [row for _, row in shard.scan(SOURCE)]
+    # What a fact waits for, or why it was refused, stands in its exception.
+    told = {
+        (one.correlation_id, one.code): one.detail
+        for _, one in shard.scan(EXCEPTION)
+        if one.state == "detected"
+    }
     for row in sorted(rows, key=lambda found: found.position.offset):
         if row.outcome in ("rejected", "waiting", "unknown", "ignored"):
-            yield places[row.position.offset], row
+            detail = row.detail or told.get((row.correlation_id, row.reason or ""))
+            yield places[row.position.offset], replace(row, detail=detail)
 
 
 def _counts(driver: Driver) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Figures that contradict one another, and missing rules: each has a reason of its own, names the
 field and the figures, and holds up nothing else of its account. (A policy with a gap or an overlap
-in its dates is refused with the folder: test_governance_policies.)
+in its dates is refused with the folder: test_governance_rule_errors.)
 """
 
 from __future__ import annotations

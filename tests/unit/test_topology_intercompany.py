@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -13,8 +14,10 @@ from msgspec.structs import replace
 from streamsync.core.company import Company
 from streamsync.core.fx import Rate
 from streamsync.core.records import PeriodStatus, PostingCommand
+from streamsync.governance import load_rates
 from streamsync.governance.rates import rates_item
-from tests.ledger_driver import Books, one_by_one
+from tests.ledger_driver import ACME, Books, one_by_one
+from topology.offline import journal
 
 ACCOUNT = "between-entities"
 
@@ -232,3 +235,15 @@ def test_pairs_net_to_zero_and_no_order_or_repetition_changes_the_books(
     both = net(books, by_entity=False)
     assert both.get(("receivable_intercompany",), 0) + both.get(("payable_intercompany",), 0) == 0
     assert both.get(("revenue_intercompany",), 0) + both.get(("cost_intercompany",), 0) == 0
+
+
+def test_the_journal_says_why_a_side_waits_although_the_other_is_booked() -> None:
+    company = one_by_one()
+    told = json.dumps(sale(1, "acme-us", "acme-de", 500_00) | {"currency": "EUR"}).encode()
+    found = journal(company, [], [("one", told)], source="own", rates=load_rates(ACME, "test"))
+    assert [made.entity for made in found.commands] == ["acme-de", "acme-us"]
+    unrated = journal(company, [], [("one", told)], source="own")
+    ((place, row),) = unrated.unposted
+    assert (place, row.outcome, row.reason) == ("one", "waiting", "fx_rate_not_found")
+    assert row.detail == "spot rate EUR to USD for acme-us on 2026-01-14"
+    assert [made.entity for made in unrated.commands] == ["acme-de"]
