@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from streamsync.core import posting
 from streamsync.core.calendar import local_date, period_of
+from streamsync.core.company import deadline_ms
 from streamsync.core.journal import Entry
 from streamsync.core.records import (
     PostingCommand,
@@ -48,7 +49,6 @@ from topology.target import (
 )
 from topology.turn import Turn
 
-_HOUR_MS = 3_600_000
 SCHEMA_VERSION = 1
 
 
@@ -270,7 +270,7 @@ def _command(
         mapping=mapping_of(placed, lines, target.currency),
         policy=policy_version(policy),
         sla_class=sla_class,
-        deadline_at_ms=now + _deadline_ms(placed, sla_class),
+        deadline_at_ms=now + deadline_ms(placed.company, sla_class),
         created_at_ms=now,
         gateway_reference=target.gateway_reference,
         producer=turn.position,
@@ -286,13 +286,6 @@ def _action(
     if period == accepted.period:
         return "correct", posting.inverse_and_new(accepted.lines, target.lines)
     return "adjust", posting.delta(accepted.lines, target.lines)
-
-
-def _deadline_ms(placed: Placed, sla_class: str) -> int:
-    for deadline in placed.company.deadlines:
-        if deadline.sla_class == sla_class:
-            return deadline.hours * _HOUR_MS
-    return 24 * _HOUR_MS
 
 
 def _report_invalid(turn: Turn, command: PostingCommand, wrong: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from streamsync.core import posting
 from streamsync.core.calendar import local_date, period_end
-from streamsync.core.company import Company, Entity
+from streamsync.core.company import Company, Entity, deadline_ms
 from streamsync.core.records import (
     MappingVersion,
     PostingCommand,
@@ -44,7 +44,6 @@ from topology.rows import (
 )
 from topology.turn import Turn, entity_of
 
-_HOUR_MS = 3_600_000
 GROUPS_PER_CUT_MAX = 200
 
 
@@ -194,7 +193,6 @@ def _command(  # noqa: PLR0917 -- what a summary is made of
         ledger=member.ledger,
     )
     sla_class = "close_sensitive" if member.purpose in company.close_sensitive else "informational"
-    hours = next((one.hours for one in company.deadlines if one.sla_class == sla_class), 24)
     now = turn.clock.time_ms
     return PostingCommand(
         schema_version=1,
@@ -230,7 +228,7 @@ def _command(  # noqa: PLR0917 -- what a summary is made of
         ),
         policy=member.policy,
         sla_class=sla_class,
-        deadline_at_ms=now + hours * _HOUR_MS,
+        deadline_at_ms=now + deadline_ms(company, sla_class),
         created_at_ms=now,
         producer=turn.position,
     )

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from streamsync.core.company import deadline_ms
 from topology import report
 from topology.enrich import Missing
 from topology.rows import DUE, WAIT, DueRow, WaitRow, row_key
 from topology.turn import Turn
 
-_WAIT_HOURS = 168
 BESIDE = ("revaluation:", "posting:")
 
 
@@ -66,9 +66,7 @@ def hold_for_sweep(turn: Turn, account: str, documents: Sequence[str]) -> None:
 
 def _hang(turn: Turn, account: str, document: str, *, started: bool = False) -> int:
     company = turn.company(account.split("/", 1)[0])
-    deadlines = company.deadlines if company is not None else ()
-    hours = next((one.hours for one in deadlines if one.sla_class == "waiting"), _WAIT_HOURS)
-    until = turn.clock.time_ms + hours * 3_600_000
+    until = turn.clock.time_ms + deadline_ms(company, "waiting")
     due = DueRow("waiting", account, document, started=started or turn.clock.time_ms > 0)
     turn.shard.put(DUE, _due_key(until, account, document), due)
     return until

@@ -8,6 +8,7 @@ the books through the control topic, and every command names the version and the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from msgspec import Struct, field
 
@@ -172,10 +173,18 @@ class UsagePrice(Struct, frozen=True, kw_only=True):
 
 
 class Deadline(Struct, frozen=True, kw_only=True):
-    """How long a confirmation may take, by SLA class."""
+    """How long a confirmation may take, by SLA class; a waiting entry, in class `waiting`."""
 
     sla_class: str
     hours: int
+
+
+DEADLINE_HOURS: Final[Mapping[str, int]] = {
+    "close_sensitive": 24,
+    "informational": 24,
+    "waiting": 168,
+}
+"""Where the rules say nothing, or have not come yet."""
 
 
 class RestatementJob(Struct, frozen=True, kw_only=True):
@@ -217,3 +226,10 @@ class Company(Struct, frozen=True, kw_only=True):
     required_dimensions: tuple[RequiredDimensions, ...] = ()
     tax_codes: tuple[TaxCode, ...] = ()
     summaries: tuple[SummaryRule, ...] = ()
+
+
+def deadline_ms(company: Company | None, sla_class: str) -> int:
+    """How long a confirmation, or a waiting entry, may take."""
+    told = company.deadlines if company is not None else ()
+    hours = next((one.hours for one in told if one.sla_class == sla_class), None)
+    return (DEADLINE_HOURS[sla_class] if hours is None else hours) * 3_600_000

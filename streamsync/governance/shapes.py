@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from streamsync.core.company import DEADLINE_HOURS
 from streamsync.core.policy import FAMILIES
 from streamsync.core.revenue import TREATMENTS
 from streamsync.core.schedule import BASES, FIRST_RELEASES, ROUNDINGS, STARTS
@@ -248,7 +249,7 @@ class DeadlineHours(Shape):
 
     close_sensitive: int = Field(ge=1)
     informational: int = Field(ge=1)
-    waiting: int = Field(ge=1, default=168)
+    waiting: int = Field(ge=1, default=DEADLINE_HOURS["waiting"])
 
 
 class ThresholdsFile(Shape):
