@@ -30,6 +30,8 @@ _CONTROL: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "credit_note_voided": (("receivable", "customer_credit"), "debit"),
     "charge_succeeded": (("clearing",), "debit"),
     "charge_fee": (("clearing",), "credit"),
+    "settlement_left": (("clearing",), "credit"),
+    "settlement_arrived": (("clearing",), "debit"),
     "refunded": (("clearing",), "credit"),
     "refund_failed": (("clearing",), "debit"),
     "dispute_funds_withdrawn": (("clearing",), "credit"),

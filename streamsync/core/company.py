@@ -74,6 +74,9 @@ class SummaryRule(Struct, frozen=True, kw_only=True):
     by: str
 
 
+CONVERSION_ROLE: Final = "clearing_conversion"
+
+
 class CurrencyRules(Struct, frozen=True, kw_only=True):
     """How an entity values documents in other currencies than its own.
 
@@ -81,7 +84,8 @@ class CurrencyRules(Struct, frozen=True, kw_only=True):
     before it, at most `rate_age_days_max` older. `spot_roles`: money, worth the rate of its own
     day; `parked_roles`: worth the rate it came at until it goes; all other roles are worth the rate
     of the document's issue. `revaluation` of `revalued_roles` at the closing rate: `never`, or
-    taken back at the start of the `next_period` or with the `settlement`.
+    taken back at the start of the `next_period` or with the `settlement`. `conversion_role`: by
+    way of which money goes from one currency to another.
     """
 
     entity: str
@@ -93,6 +97,7 @@ class CurrencyRules(Struct, frozen=True, kw_only=True):
     revaluation: str
     revalued_roles: tuple[str, ...]
     unrealised_role: str
+    conversion_role: str = CONVERSION_ROLE
 
 
 class TemplateLine(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct, field
 
 from streamsync.core.document import in_order, refund_amounts, signed_total
-from streamsync.core.facts import BalanceTransaction, Fact
+from streamsync.core.facts import BalanceTransaction, Fact, Refund
 
 
 class Figure(NamedTuple):
@@ -25,6 +25,9 @@ class Figure(NamedTuple):
     currency: str
     amount_minor: int
 
+
+LEFT, ARRIVED = "settlement_left", "settlement_arrived"
+"""What a conversion took in the currency of payment, and brought in the one of settlement."""
 
 _Moved = Iterator[tuple[str, str, int]]
 """Purpose, currency and amount."""
@@ -148,6 +151,23 @@ def _refunded(walk: _Walk, fact: Fact) -> _Moved:
     walk.left -= amount
     walk.booked[fact.fact_id] = amount
     yield fact.kind, _currency(fact), amount
+    balance = refund_balance(walk.facts, fact.refund)
+    if balance is not None:
+        yield from _settled(fact.currency, -amount, (balance,))
+
+
+def refund_balance(facts: Sequence[Fact], refund: Refund | None) -> BalanceTransaction | None:
+    """How a refund changed the processor's balance: by its charge's telling, or by its own."""
+    if refund is None or refund.balance is not None:
+        return refund.balance if refund is not None else None
+    told = (
+        fact.refund.balance
+        for fact in facts
+        if fact.kind == "refund_reported"
+        and fact.refund is not None
+        and fact.refund.refund_id == refund.refund_id
+    )
+    return next((balance for balance in told if balance is not None), None)
 
 
 def _refund_failed(walk: _Walk, fact: Fact) -> _Moved:
@@ -155,6 +175,13 @@ def _refund_failed(walk: _Walk, fact: Fact) -> _Moved:
     amount = walk.booked.get(told.fact_id, 0) if told is not None else 0
     walk.left += amount
     yield fact.kind, _currency(fact), amount
+    if fact.refund is not None and fact.refund.balance is not None:
+        yield from _settled(fact.currency, amount, (fact.refund.balance,))
+        return
+    balance = refund_balance(walk.facts, told.refund if told is not None else None)
+    if balance is not None:
+        for purpose, currency, moved in _settled(fact.currency, -amount, (balance,)):
+            yield purpose, currency, -moved
 
 
 def refund_told(facts: Sequence[Fact], amounts: Mapping[str, int], fact: Fact) -> Fact | None:
@@ -192,6 +219,8 @@ def _charged(_walk: _Walk, fact: Fact) -> _Moved:
         yield fact.kind, _currency(fact), own
     if charge.balance is not None:
         yield "charge_fee", charge.balance.currency, fee_of(charge.balance)
+        own = charge.application_fee_minor or 0 if charge.destination else charge.amount_minor
+        yield from _settled(fact.currency, own, (charge.balance,))
 
 
 def _disputed(_walk: _Walk, fact: Fact) -> _Moved:
@@ -207,6 +236,8 @@ def _disputed(_walk: _Walk, fact: Fact) -> _Moved:
     for one in moved:
         if one.currency != fact.currency:
             yield "dispute_fee", one.currency, fee_of(one)
+    if not here:
+        yield from _settled(fact.currency, amount if back else -amount, moved)
 
 
 def _dispute_closed(_walk: _Walk, fact: Fact) -> _Moved:
@@ -241,6 +272,29 @@ def fee_of(movement: BalanceTransaction | None) -> int:
     if movement is None:
         return 0
     return -movement.fee_minor if movement.fee_direction == "returned" else movement.fee_minor
+
+
+def converted(
+    currency: str | None, movements: Sequence[BalanceTransaction]
+) -> tuple[str, int] | None:
+    """The other currency that money was settled in, and what arrived there before fees (below zero:
+    what went out); None: it was settled in its own. A processor settles a movement in one currency.
+    """
+    settled: dict[str, int] = {}
+    for one in movements:
+        if one.currency != currency:
+            amount = -one.amount_minor if one.direction == "out" else one.amount_minor
+            settled[one.currency] = settled.get(one.currency, 0) + amount
+    return next(iter(sorted(settled.items())), None)
+
+
+def _settled(
+    currency: str | None, amount_minor: int, movements: Sequence[BalanceTransaction]
+) -> _Moved:
+    arrived = converted(currency, movements)
+    if arrived is not None and amount_minor and arrived[1]:
+        yield LEFT, currency or "", amount_minor
+        yield ARRIVED, *arrived
 
 
 def _currency(fact: Fact) -> str:

@@ -201,6 +201,8 @@ class _Desk(Struct):
     document_rate: Rate | None = None
     roles: defaultdict[str, _Role] = field(default_factory=lambda: defaultdict(_Role))
     made: Valuation = field(default_factory=Valuation)
+    # By fact: what its converted money was worth when it left.
+    converted: dict[str, int] = field(default_factory=dict)
 
     def value(self, entry: Entry) -> None:
         """Value one entry, or note that it waits; the document's balances move all the same."""
@@ -215,6 +217,10 @@ class _Desk(Struct):
                 waits = found
             else:
                 own = found
+        converts = any(line.role == self.rules.conversion_role for line in entry.lines)
+        if converts and waits is None:
+            # Without what left, what arrives would be all gain.
+            waits = self.made.held.get(entry.fact_id)
         if waits is not None or own is None:
             self._move_unvalued(entry)
             self.made.held[entry.fact_id] = waits or NoRate("fx_rate_not_found", "no rate")
@@ -222,7 +228,10 @@ class _Desk(Struct):
         lines, values = list(entry.lines), []
         taken_back = 0
         for line in entry.lines:
-            value, released = self._line(line, own)
+            if line.role == self.rules.conversion_role:
+                value, released = self._converted(entry, line, own), 0
+            else:
+                value, released = self._line(line, own)
             values.append(value)
             taken_back += released
         if taken_back:
@@ -234,6 +243,14 @@ class _Desk(Struct):
             for line, value in zip(lines, values, strict=True)
         )
         self.made.valued.append(Valued(_with_lines(entry, lines), functional, own))
+
+    def _converted(self, entry: Entry, line: EntryLine, own: Rate) -> int:
+        """Signed worth of converted money: what arrives has cost what left."""
+        left = self.converted.pop(entry.fact_id, None)
+        if left is not None:
+            return -left
+        self.converted[entry.fact_id] = value = convert(_signed(line, line.amount_minor), own)
+        return value
 
     def _line(self, line: EntryLine, own: Rate) -> tuple[int, int]:
         """Signed worth of a line, and what it takes back of earlier revaluations."""
@@ -263,7 +280,7 @@ class _Desk(Struct):
             return
         roles = {line.role for line in lines}
         other_rate = self.document_rate is not None and own.rate_id != self.document_rate.rate_id
-        moved = not roles.isdisjoint(self.rules.parked_roles)
+        moved = not roles.isdisjoint((*self.rules.parked_roles, self.rules.conversion_role))
         realised = not roles.isdisjoint(self.rules.spot_roles) and (other_rate or moved)
         at = None if realised else self._absorbs(lines, values, over)
         if at is None:

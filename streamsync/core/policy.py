@@ -83,6 +83,8 @@ JOURNAL_AMOUNTS: Final[Mapping[str, JournalShape]] = {
     "charge_succeeded": _ONE,
     "application_fee_earned": _ONE,
     "charge_fee": _ONE,
+    "settlement_left": _ONE,
+    "settlement_arrived": _ONE,
     "dispute_funds_withdrawn": _WITH_FEE,
     "dispute_funds_reinstated": _WITH_FEE,
     "dispute_fee": _ONE,

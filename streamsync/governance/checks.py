@@ -47,6 +47,8 @@ PURPOSES = (
     "credit_note_voided",
     "charge_succeeded",
     "charge_fee",
+    "settlement_left",
+    "settlement_arrived",
     "refunded",
     "refund_failed",
     "dispute_funds_withdrawn",

@@ -7,6 +7,7 @@ checked one by one and against each other.
 
 from __future__ import annotations
 
+from streamsync.core.company import CONVERSION_ROLE
 from streamsync.core.fx import Rate
 from streamsync.governance.folder import Folder
 from streamsync.governance.problems import listed, nearest
@@ -22,6 +23,11 @@ def currency_roles(folder: Folder) -> set[str]:
         for placed in folder.currency.items
         for role in (placed.item.gain_loss_role, placed.item.unrealised_role)
     }
+
+
+def conversion_roles(folder: Folder) -> set[str]:
+    """Roles by way of which money is converted; asked for by the entities that have an account."""
+    return {CONVERSION_ROLE, *(placed.item.conversion_role for placed in folder.currency.items)}
 
 
 def check_currency(folder: Folder) -> None:
@@ -55,6 +61,10 @@ def check_currency(folder: Folder) -> None:
                     file.report(
                         (*at, key, index), "unknown_role", f"{text} Known: {listed(roles)}."
                     )
+        if roles and item.conversion_role not in roles:
+            near = nearest(item.conversion_role, roles)
+            text = f'No accounting profile has a role "{item.conversion_role}".{near}'
+            file.report((*at, "conversion_role"), "unknown_role", f"{text} Known: {listed(roles)}.")
 
 
 def check_rates(folder: Folder) -> None:

@@ -251,6 +251,7 @@ def _currency_rules(item: CurrencyItem) -> CurrencyRules:
         revaluation=item.revaluation,
         revalued_roles=tuple(item.revalued_roles),
         unrealised_role=item.unrealised_role,
+        conversion_role=item.conversion_role,
     )
 
 

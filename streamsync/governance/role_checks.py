@@ -7,7 +7,7 @@ against the account rules, product by product.
 
 from __future__ import annotations
 
-from streamsync.governance.currency_checks import currency_roles
+from streamsync.governance.currency_checks import conversion_roles, currency_roles
 from streamsync.governance.folder import Folder
 from streamsync.governance.profiles import merged, roles_used
 from streamsync.governance.shapes import AccountItem, PolicyItem
@@ -39,7 +39,7 @@ def every_role_has_an_account(folder: Folder) -> None:
         for role in _roles_used(folder, policy.item) & roles
         if policy.item.entity in currencies
     }
-    needed -= _not_between_entities(folder)
+    needed -= _not_between_entities(folder) | _not_converting(folder)
     needed |= {
         (placed.item.entity, role)
         for placed in folder.currency.items
@@ -70,6 +70,19 @@ def _not_between_entities(folder: Folder) -> set[tuple[str, str]]:
         if not any(rule.role in roles for rule in ours):
             found |= {(entity, role) for role in roles}
     return found
+
+
+def _not_converting(folder: Folder) -> set[tuple[str, str]]:
+    """Conversion roles without an account: most processors settle in the currency of the payment,
+    and what is settled in another one all the same waits (`account_unmapped`).
+    """
+    entities = {placed.item.entity for placed in folder.policies.items}
+    mapped = {
+        (entity, placed.item.role)
+        for placed in folder.accounts.items
+        for entity in ([placed.item.entity] if placed.item.entity is not None else entities)
+    }
+    return {(entity, role) for entity in entities for role in conversion_roles(folder)} - mapped
 
 
 def _roles_used(folder: Folder, item: PolicyItem) -> set[str]:

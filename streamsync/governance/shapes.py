@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from streamsync.core.company import DEADLINE_HOURS
+from streamsync.core.company import CONVERSION_ROLE, DEADLINE_HOURS
 from streamsync.core.policy import FAMILIES
 from streamsync.core.revenue import TREATMENTS
 from streamsync.core.schedule import BASES, FIRST_RELEASES, ROUNDINGS, STARTS
@@ -174,6 +174,7 @@ class CurrencyItem(Shape):
     revaluation: Literal["never", "next_period", "settlement"]
     revalued_roles: list[Text]
     unrealised_role: Text
+    conversion_role: Text = CONVERSION_ROLE
 
 
 class DimensionItem(Shape):

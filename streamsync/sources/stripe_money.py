@@ -20,7 +20,6 @@ from streamsync.sources.stripe_payload import (
     Amount,
     Id,
     Piece,
-    RefundItems,
     Seconds,
     Word,
 )
@@ -85,6 +84,23 @@ class ChargeObject(Piece):
     payment_intent: Id | None = None
     status: Word | None = None
     transfer_data: TransferData | None = None
+
+
+class RefundItem(Piece):
+    """One refund of a charge."""
+
+    id: Id
+    amount: Amount
+    created: Seconds | None = None
+    status: Word | None = None
+    balance_transaction: Expanded = None
+
+
+class RefundItems(Piece):
+    """Embedded refunds, newest first."""
+
+    data: list[RefundItem]
+    has_more: bool | None = None
 
 
 class RefundedCharge(ChargeObject):

@@ -190,22 +190,6 @@ class PaidInvoice(InvoiceHead):
     payment_intent: Id | None = None
 
 
-class RefundItem(Piece):
-    """One refund of a charge."""
-
-    id: Id
-    amount: Amount
-    created: Seconds | None = None
-    status: Word | None = None
-
-
-class RefundItems(Piece):
-    """Embedded refunds, newest first."""
-
-    data: list[RefundItem]
-    has_more: bool | None = None
-
-
 class NoteLine(Piece):
     """A line of a credit note; `amount` is before discounts and contains inclusive taxes."""
 

@@ -15,11 +15,10 @@ from streamsync.core.facts import CreditNote, CreditNoteLine, Fact, Refund
 from streamsync.sources.refusal import Refusal
 from streamsync.sources.stripe_charge import Read, links_of, named_by
 from streamsync.sources.stripe_currency import currency_of
-from streamsync.sources.stripe_money import RefundedCharge, not_below_zero
+from streamsync.sources.stripe_money import RefundedCharge, RefundItem, movement_of, not_below_zero
 from streamsync.sources.stripe_payload import (
     Note,
     NoteLine,
-    RefundItem,
     TaxAmount,
     place_of,
     read_piece,
@@ -58,6 +57,7 @@ def _itemised(
             payment_intent=charge.payment_intent,
             amount_minor=item.amount,
             cumulative_minor=cumulative,
+            balance=movement_of(item.balance_transaction, "data.object.refunds"),
         )
         at_ms = created_ms if item.created is None else item.created * 1000
         facts.append(_refund_fact(charge, refund, item.id, at_ms))

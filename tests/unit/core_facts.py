@@ -63,6 +63,8 @@ _JOURNALS = {
     "charge_succeeded": "Dr clearing amount, Cr revenue amount",
     "application_fee_earned": "Dr clearing amount, Cr app_fees amount",
     "charge_fee": "Dr fees amount, Cr clearing amount",
+    "settlement_left": "Dr clearing_conversion amount, Cr clearing amount",
+    "settlement_arrived": "Dr clearing amount, Cr clearing_conversion amount",
     "dispute_funds_withdrawn": "Dr disputes amount, Dr dispute_fees fee, Cr clearing total",
     "dispute_funds_reinstated": "Dr clearing total, Cr disputes amount, Cr dispute_fees fee",
     "dispute_fee": "Dr dispute_fees amount, Cr clearing amount",

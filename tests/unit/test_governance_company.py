@@ -103,6 +103,8 @@ STRIPE_JOURNALS = {
     "charge_succeeded": "Dr clearing amount, Cr revenue amount",
     "application_fee_earned": "Dr clearing amount, Cr application_fee_revenue amount",
     "charge_fee": "Dr processing_fees amount, Cr clearing amount",
+    "settlement_left": "Dr clearing_conversion amount, Cr clearing amount",
+    "settlement_arrived": "Dr clearing amount, Cr clearing_conversion amount",
     "dispute_funds_withdrawn": "Dr disputes_receivable amount, Dr dispute_fees fee, "
     "Cr clearing total",
     "dispute_funds_reinstated": "Dr clearing total, Cr disputes_receivable amount, "

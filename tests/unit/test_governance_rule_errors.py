@@ -237,7 +237,7 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         "id: us-bad-debt",
         "id: us-voids",
         [
-            'accounts.yaml:17:10: duplicate_id: "us-voids" is already used on line 16: choose '
+            'accounts.yaml:18:10: duplicate_id: "us-voids" is already used on line 17: choose '
             "another id."
         ],
     ),
@@ -246,7 +246,7 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         "- refunded",
         "- refund",
         [
-            'thresholds.yaml:23:5: unknown_purpose: "refund" is no purpose of a posting. Did you '
+            'thresholds.yaml:24:5: unknown_purpose: "refund" is no purpose of a posting. Did you '
             f'mean "refunded"? Known: {PURPOSES}.'
         ],
     ),

@@ -2,13 +2,15 @@
 
 Problem: the processor keeps its fee before it pays out, so the clearing account never comes to
 nothing without it, and a charge that no invoice asked for is known from the charge alone. How: the
-fee of the balance transaction, in the currency of settlement; the charge's own amount as revenue at
-once where there is no invoice, or only the application fee where the money is another account's.
+fee of the balance transaction, in the currency of settlement (`settlement` converts the rest); the
+charge's own amount as revenue at once where there is no invoice, or only the application fee where
+the money is another account's.
 """
 
 from __future__ import annotations
 
 from streamsync.core.booking.desk import Desk, incomplete
+from streamsync.core.booking.settlement import book_conversion
 from streamsync.core.document import Portion
 from streamsync.core.facts import Fact
 from streamsync.core.figures import fee_of
@@ -36,5 +38,8 @@ def book_charge(desk: Desk, fact: Fact) -> None:
             purpose="charge_fee",
             currency=charge.balance.currency,
         )
-    elif not without_invoice:
+    if charge.balance is not None:
+        applied = charge.application_fee_minor or 0 if charge.destination else charge.amount_minor
+        book_conversion(desk, fact, applied, (charge.balance,), charge.charge)
+    if not (without_invoice or desk.entry_of(fact.fact_id)):
         desk.nothing(fact, "amount_zero" if charge.balance else "fee_not_told")

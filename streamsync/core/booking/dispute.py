@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamsync.core.booking.desk import Desk, incomplete
+from streamsync.core.booking.settlement import book_conversion
 from streamsync.core.document import Portion
 from streamsync.core.facts import BalanceTransaction, Dispute, Fact
 from streamsync.core.figures import fee_of
@@ -31,6 +32,8 @@ def book_funds(desk: Desk, fact: Fact) -> None:
         dispute.charge,
     )
     _book_foreign_fees(desk, fact, dispute, moved)
+    if not here:
+        book_conversion(desk, fact, -sign * amount, moved, dispute.charge)
 
 
 def _book_foreign_fees(

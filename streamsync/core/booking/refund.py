@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 
 from streamsync.core.booking.desk import Desk, Reduction, Stopped, incomplete, taken_amounts
 from streamsync.core.booking.payment import charged_in_all
+from streamsync.core.booking.settlement import book_conversion, take_back_conversion
 from streamsync.core.document import Portion, reduce, refund_tax
 from streamsync.core.facts import CreditNote, Fact
-from streamsync.core.figures import refund_told
+from streamsync.core.figures import refund_balance, refund_told
 from streamsync.core.restoration import restore
 from streamsync.core.template import Amounts, inverse
 
@@ -35,6 +36,7 @@ def book_refund(desk: Desk, fact: Fact) -> None:
         amounts: Amounts = {"total": total, "released": total, "unreleased": (), "tax": ()}
         desk.post(fact, "refunded", amounts, reference)
         desk.refunded_minor += amount
+        _book_settled(desk, fact, amount, reference)
         return
     document = desk.issued()
     if amount == 0:
@@ -58,6 +60,13 @@ def book_refund(desk: Desk, fact: Fact) -> None:
     desk.reductions[fact.fact_id] = Reduction(fact, taken, tax)
     desk.refunded_minor += amount
     desk.refunded_tax_minor += tax
+    _book_settled(desk, fact, amount, reference)
+
+
+def _book_settled(desk: Desk, fact: Fact, amount_minor: int, reference: str | None) -> None:
+    balance = refund_balance(desk.facts, fact.refund)
+    if balance is not None:
+        book_conversion(desk, fact, -amount_minor, (balance,), reference)
 
 
 def book_reported(desk: Desk, fact: Fact) -> None:
@@ -77,7 +86,16 @@ def book_failed(desk: Desk, fact: Fact) -> None:
         desk.nothing(fact, "nothing_booked")
         return
     desk.enter(fact, inverse(entry.lines), entry.gateway_reference)
-    desk.refunded_minor -= desk.refund_amounts.get(told.fact_id, 0)
+    amount, back = (
+        desk.refund_amounts.get(told.fact_id, 0),
+        fact.refund.balance if fact.refund else None,
+    )
+    if back is None:
+        take_back_conversion(desk, told, fact)
+    else:
+        # It comes back at the rate of its own day.
+        book_conversion(desk, fact, amount, (back,), entry.gateway_reference)
+    desk.refunded_minor -= amount
     reduction = desk.reductions.pop(told.fact_id, None)
     if reduction is not None and desk.document is not None:
         desk.document = restore(desk.document, desk.day_of(fact), reduction.taken)
