@@ -44,7 +44,7 @@ BEANCOUNT_ROOTS = {
     "revenue": "Income",
     "revenue_intercompany": "Income",
     "voids_contra": "Income",
-    # Beancount's own conversions stand there, too: in its currencies the role never ends at nothing.
+    # With beancount's own conversions: in its currencies the role never ends at nothing.
     "clearing_conversion": "Equity",
     "bad_debt": "Expenses",
     "cost_intercompany": "Expenses",
