@@ -129,13 +129,13 @@ class Biller:
             "id": f"po_{self.name()}",
             "object": "payout",
             "amount": amount,
-            "currency": self.market.currency,
+            "currency": self.settled_in,
             "arrival_date": self.clock + DAY,
             "created": self.clock,
             "status": "paid",
             "method": "standard",
             "type": "bank_account",
-            "balance_transaction": self.movement("payout", -amount, 0),
+            "balance_transaction": self.moved("payout", -amount, 0),
         }
         self.tell("payout.paid", payload, f"of {amount}")
         if self.choose(4) == 3:
@@ -170,7 +170,7 @@ class Biller:
         self.tell("charge.dispute.created", payload, f"of {amount} on {bill.payload['id']}")
         payload = payload | {"balance_transactions": [taken]}
         self.tell("charge.dispute.funds_withdrawn", payload, f"{amount} and a fee of {fee}")
-        self.cash -= amount + fee
+        self.cash += taken["net"]
         if self.choose(3) == 2:
             return None
         self.clock += self.pick((1, 30)) * DAY
@@ -179,7 +179,7 @@ class Biller:
             back = self.movement("adjustment", amount, 0)
             payload = payload | {"balance_transactions": [taken, back]}
             self.tell("charge.dispute.funds_reinstated", payload | {"status": "won"}, f"{amount}")
-            self.cash += amount
+            self.cash += back["net"]
         return self.tell("charge.dispute.closed", payload | {"status": status}, status)
 
     def recover(self) -> None:
@@ -194,7 +194,11 @@ class Biller:
         if last["status"] == "failed" or last.get("noted"):
             return self.subscription()
         bill.refunds[-1] = last | {"status": "failed"}
-        self.cash += last["amount"]
+        back = self.movement("refund_failure", last["amount"], 0)
+        self.cash += back["net"]
+        if self.market.settled and self.choose(2):
+            back = back | {"amount": back["amount"] + 1, "net": back["net"] + 1}
+            last = last | {"failure_balance_transaction": back}
         payload = last | {
             "charge": f"ch_{bill.payload['id']}",
             "currency": self.market.currency,
@@ -220,7 +224,8 @@ class Biller:
     def charged(self, charge_id: str, invoice_id: str | None, amount: int) -> None:
         """The processor took an amount from a card, and keeps its fee."""
         fee = amount * 29 // 1000 + 30 if self.market.currency != "jpy" else amount * 36 // 1000
-        self.cash += amount - fee
+        taken = self.movement("charge", amount, fee)
+        self.cash += taken["net"]
         payload = charge(
             id=charge_id,
             customer=self.customer,
@@ -232,12 +237,23 @@ class Biller:
             captured=True,
             paid=True,
             status="succeeded",
-            balance_transaction=self.movement("charge", amount, fee),
+            balance_transaction=taken,
         )
         self.tell("charge.succeeded", payload, f"{amount} with a fee of {fee}")
 
+    @property
+    def settled_in(self) -> str:
+        """The currency of the processor's balance."""
+        return self.market.settled[0] if self.market.settled else self.market.currency
+
     def movement(self, kind: str, amount: int, fee: int) -> dict[str, Any]:
-        """A balance transaction."""
+        """A balance transaction of an amount in the customer's currency; the fee is settled."""
+        if self.market.settled:
+            amount = amount * self.market.settled[1] // 100
+        return self.moved(kind, amount, fee)
+
+    def moved(self, kind: str, amount: int, fee: int) -> dict[str, Any]:
+        """A balance transaction, in the currency of settlement."""
         return {
             "id": f"txn_{self.name()}",
             "object": "balance_transaction",
@@ -245,10 +261,10 @@ class Biller:
             "amount": amount,
             "fee": fee,
             "net": amount - fee,
-            "currency": self.market.currency,
+            "currency": self.settled_in,
             "created": self.clock,
             "exchange_rate": None,
-            "fee_details": [{"amount": fee, "currency": self.market.currency, "type": "stripe_fee"}]
+            "fee_details": [{"amount": fee, "currency": self.settled_in, "type": "stripe_fee"}]
             if fee
             else [],
         }
@@ -442,8 +458,13 @@ class Biller:
 
     def give_back(self, bill: Bill, refund_id: str, amount: int) -> None:
         """A refund, told by its charge with all refunds so far."""
-        bill.refunds.append(refund(refund_id, amount, self.clock))
-        self.cash -= amount
+        given = refund(refund_id, amount, self.clock)
+        if self.market.settled:
+            given = given | {"balance_transaction": self.movement("refund", -amount, 0)}
+            self.cash += given["balance_transaction"]["net"]
+        else:
+            self.cash -= amount
+        bill.refunds.append(given)
         payload = charge(
             *reversed(bill.refunds),  # the newest first, as Stripe lists them
             id=f"ch_{bill.payload['id']}",

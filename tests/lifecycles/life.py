@@ -17,19 +17,24 @@ Choose = Callable[[int], int]
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """Where a customer is and how it is billed. `tax_percent`: of its tax rates."""
+    """Where a customer is and how it is billed. `tax_percent`: of its tax rates. `settled`: the
+    currency that the processor converts its money into, and how many of a hundred it gives for one.
+    """
 
     country: str
     currency: str
     tax_percent: tuple[int, ...]
+    settled: tuple[str, int] | None = None
 
 
 US = Market("US", "usd", (0, 8))
 JP = Market("JP", "jpy", (0, 10))
 US_IN_EUR = Market("US", "eur", (0, 19))
 JP_IN_USD = Market("JP", "usd", (0, 10))
+US_IN_EUR_SETTLED = Market("US", "eur", (0, 19), ("usd", 117))
+JP_IN_USD_SETTLED = Market("JP", "usd", (0, 10), ("jpy", 149))
 MARKETS = (US, JP)
-ALL_MARKETS = (*MARKETS, US_IN_EUR, JP_IN_USD)
+ALL_MARKETS = (*MARKETS, US_IN_EUR, JP_IN_USD, US_IN_EUR_SETTLED, JP_IN_USD_SETTLED)
 
 
 @dataclass(frozen=True, slots=True)

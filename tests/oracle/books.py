@@ -17,6 +17,7 @@ from .document import Document
 from .entry import Entry, Leg
 from .payload import RejectedError
 from .schedule import local_day, period_of
+from .settlement import at_cost, conversion, fact_of
 from .usage import Metered
 
 __all__ = ["Books", "Entry", "Leg", "booked"]
@@ -137,15 +138,27 @@ class Books:
                 found = Valuation(rules, entity.currency, currency, rates, today).run(entries)
                 self.without_rate(entries, found)
                 made += found
-        return made
+        rules_of = {name: one.currency_rules for name, one in self.company.entities.items()}
+        kept = at_cost(made, rules_of)
+        self.without_rate(made, kept)
+        return kept
 
     def without_rate(self, entries: Sequence[Entry], valued: Sequence[Entry]) -> None:
         """The facts of entries that no rate values wait."""
         kept = {(entry.purpose, entry.document) for entry in valued}
         for entry in entries:
             told = f.CHARGED if entry.purpose == f.FEE else entry.purpose
-            if (entry.purpose, entry.document) not in kept and (told, entry.document) in self.told:
-                self.outcomes[told, entry.document] = "waiting"
+            key = fact_of(entry) or (told, entry.document)
+            if (entry.purpose, entry.document) not in kept and key in self.told:
+                self.outcomes[key] = "waiting"
+
+    def convert(
+        self, fact: f.Fact, like: Entry, amount: int, *movements: f.Movement | None
+    ) -> None:
+        """Book what the processor converted of money that came in (below zero: went out)."""
+        told = [one for one in movements if one is not None]
+        for made in conversion(fact, like, amount, told):
+            self.add(made)
 
     def day(self, fact: f.Fact, entity: str) -> date:
         """The accounting date of a fact."""
@@ -268,6 +281,7 @@ class Books:
         if isinstance(fact, f.Refund) and fact.invoice is None:
             entry.put("debit", "refunds_contra", fact.amount)
             entry.put("credit", "clearing", fact.amount)
+            self.convert(fact, entry, -fact.amount, fact.movement)
             return self.post(fact, entry, fact.amount)
         if document is None:
             return self.without_document(fact, entity, billed)
@@ -280,6 +294,8 @@ class Books:
                 document.refund(fact, self.notes_by_refund.get(fact.fact_id), entry)
         except RejectedError:
             return self.settle(fact, "rejected")
+        if isinstance(fact, f.Refund):
+            self.convert(fact, entry, -fact.amount, fact.movement)
         return self.post(fact, entry, billed)
 
     def without_document(self, fact: REDUCING, entity: str, billed: int) -> None:
@@ -300,6 +316,10 @@ class Books:
         made = document.take_back(fact.fact_id, fact.purpose, self.day(fact, entity))
         if made is None or not self.add(made):
             return self.settle(fact, "no_entry")
+        told = self.told[f.REFUNDED, fact.fact_id] if isinstance(fact, f.RefundFailed) else None
+        if isinstance(told, f.Refund) and isinstance(fact, f.RefundFailed):
+            gone = told.movement and replace(told.movement, amount=-told.movement.amount)
+            self.convert(fact, made, told.amount, fact.movement or gone)
         return self.settle(fact, "posted")
 
     def charge(self, charge: f.Charge) -> None:
@@ -320,6 +340,8 @@ class Books:
             fee.put("debit", "processing_fees", charge.movement.fee)
             fee.put("credit", "clearing", charge.movement.fee)
             booked_any = self.add(fee) or booked_any
+            taken = charge.amount if charge.application_fee is None else charge.application_fee
+            self.convert(charge, entry, taken, charge.movement)
         return self.settle(charge, "posted" if booked_any else "no_entry")
 
     def dispute(self, dispute: f.Dispute) -> None:
@@ -346,8 +368,10 @@ class Books:
                 fees = replace(fees, currency=one.currency)
                 fees.put("debit", costs, one.fee)
                 fees.put("credit", "clearing", one.fee)
+            if not own:
+                self.convert(dispute, entry, -amount, *other)
         elif dispute.purpose == f.DISPUTE_CLOSED and dispute.status == "lost":
-            parked = -sum(one.amount for one in own) if dispute.movements else dispute.amount
+            parked = -sum(one.amount for one in own) if own else dispute.amount
             entry.put("debit", losses, parked)
             entry.put("credit", "disputes_receivable", parked)
         booked_any = [self.add(entry), self.add(fees)]

@@ -145,7 +145,7 @@ class Valuation:
                 if grows
                 else round_half_up(Fraction(held.worth * signed, before))
             )
-        elif document is None or role in self.rules["spot_roles"]:
+        elif document is None or role in (*self.rules["spot_roles"], "clearing_conversion"):
             worth = round_half_up(own * signed)
         else:
             worth = round_half_up(document * held.amount) - held.worth

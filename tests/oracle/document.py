@@ -87,11 +87,14 @@ class Document:
         self.earned(entry)
 
     def earned(self, entry: Entry) -> None:
-        """The credit side of its lines: revenue now or later, and tax."""
+        """The credit side, in the order of the journal: revenue later, revenue now, and tax."""
+        for role in ("deferred_revenue", "revenue"):
+            for line in self.issue.lines:
+                # What bills a contract is deferred until that earns it.
+                later = self.lines[line.number].service is not None or line.contract is not None
+                if later == (role == "deferred_revenue"):
+                    entry.put("credit", role, line.net)
         for line in self.issue.lines:
-            # What bills a contract is deferred until that earns it.
-            deferred = self.lines[line.number].service is not None or line.contract is not None
-            entry.put("credit", "deferred_revenue" if deferred else "revenue", line.net)
             for tax in line.taxes:
                 entry.put("credit", "tax_payable", tax)
 
@@ -103,8 +106,9 @@ class Document:
         for number in sorted(shares):
             if shares[number]:
                 lines[number] = self.lines[number].reduce(shares[number], entry.day, treatment)
-                entry.put("debit", contra, lines[number][0])
-                entry.put("debit", "deferred_revenue", lines[number][1])
+        for place, role in enumerate((contra, "deferred_revenue")):
+            for parts in lines.values():
+                entry.put("debit", role, parts[place])
         entry.put("debit", "tax_payable", tax)
         self.tax_left -= tax
         return Taken(lines, tax, entry)

@@ -56,6 +56,8 @@ NOTE_VOIDED = "credit_note_voided"
 REFUND_FAILED = "refund_failed"
 CHARGED = "charge_succeeded"
 FEE = "charge_fee"
+LEFT = "settlement_left"
+ARRIVED = "settlement_arrived"
 OPENED = "dispute_opened"
 WITHDRAWN = "dispute_funds_withdrawn"
 REINSTATED = "dispute_funds_reinstated"
@@ -142,6 +144,7 @@ class Refund(Fact):
 
     charge: str
     amount: int
+    movement: "Movement | None" = None
 
 
 @dataclass(frozen=True)
@@ -153,10 +156,11 @@ class NoteVoided(Fact):
 
 @dataclass(frozen=True)
 class RefundFailed(Fact):
-    """A refund that did not arrive."""
+    """A refund that did not arrive. `movement`: how it came back, where that is told."""
 
     refund: str
     charge: str
+    movement: "Movement | None" = None
 
 
 @dataclass(frozen=True)
@@ -344,7 +348,7 @@ def refunds_of(charge: Obj, created: int, known: int) -> list[Refund]:
     """The refunds of a charge by id; unlisted ones are the growth of the cumulative figure."""
     charge_id = text(charge, "id")
 
-    def refund(fact_id: str, at: int, amount: int) -> Refund:
+    def refund(fact_id: str, at: int, amount: int, moved: Movement | None = None) -> Refund:
         return Refund(
             purpose=REFUNDED,
             fact_id=fact_id,
@@ -354,12 +358,18 @@ def refunds_of(charge: Obj, created: int, known: int) -> list[Refund]:
             invoice=reference(charge, "invoice"),
             charge=charge_id,
             amount=amount,
+            movement=moved,
         )
 
     listed = objects(charge, "refunds")
     if listed:
         return [
-            refund(text(item, "id"), whole_or(item, "created", created), whole(item, "amount"))
+            refund(
+                text(item, "id"),
+                whole_or(item, "created", created),
+                whole(item, "amount"),
+                movement_of(item.get("balance_transaction")),
+            )
             for item in listed
             if item.get("status") not in DEAD_REFUNDS
         ]
@@ -594,6 +604,7 @@ class Reader:
             invoice=None,
             refund=text(refund, "id"),
             charge=str(reference(refund, "charge")),
+            movement=movement_of(refund.get("failure_balance_transaction")),
         )
         return [fact]
 

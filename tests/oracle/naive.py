@@ -99,6 +99,8 @@ def event_classes(records: Sequence[Record], books: Books) -> dict[str, int]:
 CONTROL = {
     f.CHARGED: ("debit", "clearing"),
     f.FEE: ("credit", "clearing"),
+    f.LEFT: ("credit", "clearing"),
+    f.ARRIVED: ("debit", "clearing"),
     f.WITHDRAWN: ("credit", "clearing"),
     f.REINSTATED: ("debit", "clearing"),
     f.DISPUTE_CLOSED: ("credit", "disputes_receivable"),

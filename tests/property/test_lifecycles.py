@@ -202,12 +202,14 @@ def check_agreement(life: Life, order: int, late: int, policies: int) -> None:
     played["lives"] += len(life.customers)
     played["events"] += len(told)
     played["entries"] += len(books.commands())
+    played["converted"] += sum(one.purpose == "settlement_arrived" for one in books.commands())
 
 
 def test_any_order_of_any_life_ends_in_the_oracles_books() -> None:
     check_agreement()
     assert played["lives"] >= LIVES
     assert played["entries"] > played["lives"]
+    assert played["converted"] > played["lives"] / 20
 
 
 @some
@@ -409,7 +411,10 @@ def corrupted(event: Event) -> Event:
         for one in payload["refunds"]["data"]:
             one["amount"] += 1
     elif kind == "credit_note.created":
-        payload["total"] += 1
+        if payload["refund"] is None:
+            payload["total"] += 1
+        # Of one that a refund settles only the shares count, and here they have none.
+        payload["refund"] = None
     elif kind == "charge.succeeded":
         payload["balance_transaction"]["fee"] += 1
     elif kind.startswith("charge.dispute."):
