@@ -49,6 +49,7 @@ class Worker:
     kill_at: str | None = None
     row_version: int = 1
     stock: bool = True
+    clock_jumps: bool = False
     process: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,6 +69,8 @@ class Worker:
             command += ["--kill-at", self.kill_at]
         if not self.stock:
             command.append("--without-stock")
+        if self.clock_jumps:
+            command.append("--clock-jumps")
         return command
 
     def environment(self) -> dict[str, str]:

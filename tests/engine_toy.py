@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ TOTAL = RowType(
     "total", _VERSION, int, {} if _VERSION == 1 else {1: msgspec.msgpack.Decoder(int).decode}
 )
 SEEN = RowType("seen", 1, bool)
+CLOCK_JUMPS_S = (0, -86_400, 3_600, -365 * 86_400)
 
 
 def toy(prefix: str, partitions: int = 4) -> Topology:
@@ -144,6 +146,19 @@ def add_stock_agent(app: LaneApp, prefix: str, partitions: int) -> None:
             await counted.send(key=key, value=counts[key])
 
 
+def let_the_clock_jump() -> None:
+    """The wall clock of this process is right, a day late, an hour early and a year late in turn.
+
+    The steady clock goes on: no operating system lets that one jump.
+    """
+    right = time.time
+
+    def jumping() -> float:
+        return right() + CLOCK_JUMPS_S[int(time.monotonic() / 2) % len(CLOCK_JUMPS_S)]
+
+    time.time = jumping
+
+
 class KillAt:
     """A fault hook that kills this process after a commit step, once `after` have passed."""
 
@@ -167,7 +182,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--standbys", type=int, default=1)
     parser.add_argument("--kill-at", help="lane:STEP:after")
     parser.add_argument("--without-stock", action="store_true")
+    parser.add_argument("--clock-jumps", action="store_true")
     options = parser.parse_args(arguments)
+    if options.clock_jumps:
+        let_the_clock_jump()
     extra: dict[str, Any] = {}
     if options.kill_at:
         lane, step, after = options.kill_at.split(":")

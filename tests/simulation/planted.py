@@ -52,6 +52,16 @@ def marker_missing(stack: ExitStack) -> None:
     _replace(stack, MemoryPort, "marker", marker)
 
 
+def position_missing_in_marker(stack: ExitStack) -> None:
+    """A marker tells that a transaction is whole, but not how far it came."""
+    right = MemoryPort.marker
+
+    def marker(self: Any, position: int) -> None:
+        right(self, self._changelog.position)
+
+    _replace(stack, MemoryPort, "marker", marker)
+
+
 def disk_before_commit(stack: ExitStack) -> None:
     """The database is written before the transaction is committed."""
 
@@ -213,6 +223,7 @@ BUGS: dict[str, Plant] = {
     for plant in (
         position_before_state,
         marker_missing,
+        position_missing_in_marker,
         disk_before_commit,
         changelog_row_dropped,
         outputs_outside_transaction,
