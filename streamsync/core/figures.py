@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct, field
 
 from streamsync.core.document import in_order, refund_amounts, signed_total
-from streamsync.core.facts import BalanceTransaction, Fact, Refund
+from streamsync.core.facts import BalanceTransaction, Charge, Fact, Refund
 
 
 class Figure(NamedTuple):
@@ -153,13 +153,15 @@ def _refunded(walk: _Walk, fact: Fact) -> _Moved:
     yield fact.kind, _currency(fact), amount
     balance = refund_balance(walk.facts, fact.refund)
     if balance is not None:
-        yield from _settled(fact.currency, -amount, (balance,))
+        yield from _settled(fact, -amount, (balance,))
 
 
 def refund_balance(facts: Sequence[Fact], refund: Refund | None) -> BalanceTransaction | None:
     """How a refund changed the processor's balance: by its charge's telling, or by its own."""
-    if refund is None or refund.balance is not None:
-        return refund.balance if refund is not None else None
+    if refund is None:
+        return None
+    if refund.balance is not None:
+        return refund.balance
     told = (
         fact.refund.balance
         for fact in facts
@@ -176,11 +178,11 @@ def _refund_failed(walk: _Walk, fact: Fact) -> _Moved:
     walk.left += amount
     yield fact.kind, _currency(fact), amount
     if fact.refund is not None and fact.refund.balance is not None:
-        yield from _settled(fact.currency, amount, (fact.refund.balance,))
+        yield from _settled(fact, amount, (fact.refund.balance,))
         return
     balance = refund_balance(walk.facts, told.refund if told is not None else None)
     if balance is not None:
-        for purpose, currency, moved in _settled(fact.currency, -amount, (balance,)):
+        for purpose, currency, moved in _settled(fact, -amount, (balance,)):
             yield purpose, currency, -moved
 
 
@@ -215,12 +217,10 @@ def _charged(_walk: _Walk, fact: Fact) -> _Moved:
     if charge is None:
         return
     if fact.document_kind == "charge":
-        own = charge.application_fee_minor or 0 if charge.destination else charge.amount_minor
-        yield fact.kind, _currency(fact), own
+        yield fact.kind, _currency(fact), applied_minor(charge)
     if charge.balance is not None:
         yield "charge_fee", charge.balance.currency, fee_of(charge.balance)
-        own = charge.application_fee_minor or 0 if charge.destination else charge.amount_minor
-        yield from _settled(fact.currency, own, (charge.balance,))
+        yield from _settled(fact, applied_minor(charge), (charge.balance,))
 
 
 def _disputed(_walk: _Walk, fact: Fact) -> _Moved:
@@ -237,7 +237,7 @@ def _disputed(_walk: _Walk, fact: Fact) -> _Moved:
         if one.currency != fact.currency:
             yield "dispute_fee", one.currency, fee_of(one)
     if not here:
-        yield from _settled(fact.currency, amount if back else -amount, moved)
+        yield from _settled(fact, amount if back else -amount, moved)
 
 
 def _dispute_closed(_walk: _Walk, fact: Fact) -> _Moved:
@@ -274,26 +274,31 @@ def fee_of(movement: BalanceTransaction | None) -> int:
     return -movement.fee_minor if movement.fee_direction == "returned" else movement.fee_minor
 
 
+def applied_minor(charge: Charge) -> int:
+    """What of a charge is the company's own: of a platform's, only the application fee."""
+    return charge.application_fee_minor or 0 if charge.destination else charge.amount_minor
+
+
 def converted(
-    currency: str | None, movements: Sequence[BalanceTransaction]
+    currency: str | None, amount_minor: int, movements: Sequence[BalanceTransaction]
 ) -> tuple[str, int] | None:
-    """The other currency that money was settled in, and what arrived there before fees (below zero:
-    what went out); None: it was settled in its own. A processor settles a movement in one currency.
+    """The other currency that an amount was settled in, and what arrived there before fees (below
+    zero: what went out); None: it was settled in its own. A processor settles a movement in one
+    currency.
     """
     settled: dict[str, int] = {}
     for one in movements:
         if one.currency != currency:
             amount = -one.amount_minor if one.direction == "out" else one.amount_minor
             settled[one.currency] = settled.get(one.currency, 0) + amount
-    return next(iter(sorted(settled.items())), None)
+    found = next(iter(sorted(settled.items())), None)
+    return found if found is not None and amount_minor and found[1] else None
 
 
-def _settled(
-    currency: str | None, amount_minor: int, movements: Sequence[BalanceTransaction]
-) -> _Moved:
-    arrived = converted(currency, movements)
-    if arrived is not None and amount_minor and arrived[1]:
-        yield LEFT, currency or "", amount_minor
+def _settled(fact: Fact, amount_minor: int, movements: Sequence[BalanceTransaction]) -> _Moved:
+    arrived = converted(fact.currency, amount_minor, movements)
+    if arrived is not None:
+        yield LEFT, _currency(fact), amount_minor
         yield ARRIVED, *arrived
 
 

@@ -7,12 +7,14 @@ checked one by one and against each other.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from streamsync.core.company import CONVERSION_ROLE
 from streamsync.core.fx import Rate
 from streamsync.governance.folder import Folder
 from streamsync.governance.problems import listed, nearest
 from streamsync.governance.rates import rate_problem
-from streamsync.governance.shapes import RateItem
+from streamsync.governance.shapes import CurrencyItem, RateItem
 from streamsync.governance.yaml_source import Location
 
 
@@ -54,17 +56,18 @@ def check_currency(folder: Folder) -> None:
             text = f'"{item.entity}" already has rules on line {line}: keep one of the two.'
             file.report((*at, "entity"), "duplicate_id", text)
         first.setdefault(item.entity, at)
-        for key in ("spot_roles", "parked_roles", "revalued_roles"):
-            for index, role in enumerate(getattr(item, key)):
-                if roles and role not in roles:
-                    text = f'No accounting profile has a role "{role}".{nearest(role, roles)}'
-                    file.report(
-                        (*at, key, index), "unknown_role", f"{text} Known: {listed(roles)}."
-                    )
-        if roles and item.conversion_role not in roles:
-            near = nearest(item.conversion_role, roles)
-            text = f'No accounting profile has a role "{item.conversion_role}".{near}'
-            file.report((*at, "conversion_role"), "unknown_role", f"{text} Known: {listed(roles)}.")
+        for where, role in _named_roles(item):
+            if roles and role not in roles:
+                text = f'No accounting profile has a role "{role}".{nearest(role, roles)}'
+                file.report((*at, *where), "unknown_role", f"{text} Known: {listed(roles)}.")
+
+
+def _named_roles(item: CurrencyItem) -> Iterator[tuple[Location, str]]:
+    """The roles of profiles that the rules of an entity name, with their places."""
+    for key in ("spot_roles", "parked_roles", "revalued_roles"):
+        for index, role in enumerate(getattr(item, key)):
+            yield (key, index), role
+    yield ("conversion_role",), item.conversion_role
 
 
 def check_rates(folder: Folder) -> None:

@@ -22,6 +22,9 @@ from .schedule import month_end, round_half_up
 EXPONENTS = {"JPY": 0, "KRW": 0, "BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3}
 
 
+CONVERSION = "clearing_conversion"
+
+
 @dataclass(frozen=True)
 class Rate:
     """One unit of `base` is `rate` units of `quote`."""
@@ -145,7 +148,7 @@ class Valuation:
                 if grows
                 else round_half_up(Fraction(held.worth * signed, before))
             )
-        elif document is None or role in (*self.rules["spot_roles"], "clearing_conversion"):
+        elif document is None or role in (*self.rules["spot_roles"], CONVERSION):
             worth = round_half_up(own * signed)
         else:
             worth = round_half_up(document * held.amount) - held.worth

@@ -10,10 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from . import facts as f
-from .currency import functional_leg, signed_worth
+from .currency import CONVERSION, functional_leg, signed_worth
 from .entry import Entry
-
-ROLE = "clearing_conversion"
 
 
 def conversion(
@@ -26,11 +24,11 @@ def conversion(
         return []
     name = f"{fact.purpose}:{fact.fact_id}"
     left = replace(like, document=name, purpose=f.LEFT, legs=[])
-    left.put("debit", ROLE, amount)
+    left.put("debit", CONVERSION, amount)
     left.put("credit", "clearing", amount)
     arrived = replace(left, currency=other[0].currency, purpose=f.ARRIVED, legs=[])
     arrived.put("debit", "clearing", settled)
-    arrived.put("credit", ROLE, settled)
+    arrived.put("credit", CONVERSION, settled)
     return [left, arrived]
 
 
@@ -45,7 +43,7 @@ def fact_of(entry: Entry) -> tuple[str, str] | None:
 def at_cost(entries: Sequence[Entry], rules: Mapping[str, Mapping[str, Any] | None]) -> list[Entry]:
     """What arrived is worth what left; where what left has no rate yet it waits and is left out."""
     cost = {
-        entry.document: sum(signed_worth(leg) for leg in entry.legs if leg.role == ROLE)
+        entry.document: sum(signed_worth(leg) for leg in entry.legs if leg.role == CONVERSION)
         for entry in entries
         if entry.purpose == f.LEFT
     }
@@ -60,7 +58,9 @@ def at_cost(entries: Sequence[Entry], rules: Mapping[str, Mapping[str, Any] | No
 
 def _costing(entry: Entry, cost: int, rules: Mapping[str, Any]) -> Entry:
     """The entry with what left on its conversion line, and a gain or loss."""
-    legs = [replace(leg, functional=abs(cost)) if leg.role == ROLE else leg for leg in entry.legs]
+    legs = [
+        replace(leg, functional=abs(cost)) if leg.role == CONVERSION else leg for leg in entry.legs
+    ]
     over = sum(signed_worth(leg) for leg in legs)
     if over:
         legs.append(functional_leg(str(rules["gain_loss_role"]), -over))

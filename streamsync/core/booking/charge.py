@@ -13,7 +13,7 @@ from streamsync.core.booking.desk import Desk, incomplete
 from streamsync.core.booking.settlement import book_conversion
 from streamsync.core.document import Portion
 from streamsync.core.facts import Fact
-from streamsync.core.figures import fee_of
+from streamsync.core.figures import applied_minor, fee_of
 
 
 def book_charge(desk: Desk, fact: Fact) -> None:
@@ -21,14 +21,11 @@ def book_charge(desk: Desk, fact: Fact) -> None:
     charge = fact.charge
     if charge is None:
         raise incomplete(fact)
-    fee = fee_of(charge.balance)
+    fee, applied = fee_of(charge.balance), applied_minor(charge)
     without_invoice = fact.document_kind == "charge"
-    if without_invoice and charge.destination:
-        earned = {"amount": (Portion(charge.application_fee_minor or 0),)}
-        desk.post(fact, "application_fee_earned", earned, charge.charge)
-    elif without_invoice:
-        amount = {"amount": (Portion(charge.amount_minor),)}
-        desk.post(fact, "charge_succeeded", amount, charge.charge)
+    if without_invoice:
+        journal = "application_fee_earned" if charge.destination else "charge_succeeded"
+        desk.post(fact, journal, {"amount": (Portion(applied),)}, charge.charge)
     if fee and charge.balance is not None:
         desk.post(
             fact,
@@ -39,7 +36,6 @@ def book_charge(desk: Desk, fact: Fact) -> None:
             currency=charge.balance.currency,
         )
     if charge.balance is not None:
-        applied = charge.application_fee_minor or 0 if charge.destination else charge.amount_minor
         book_conversion(desk, fact, applied, (charge.balance,), charge.charge)
     if not (without_invoice or desk.entry_of(fact.fact_id)):
         desk.nothing(fact, "amount_zero" if charge.balance else "fee_not_told")

@@ -86,10 +86,8 @@ def book_failed(desk: Desk, fact: Fact) -> None:
         desk.nothing(fact, "nothing_booked")
         return
     desk.enter(fact, inverse(entry.lines), entry.gateway_reference)
-    amount, back = (
-        desk.refund_amounts.get(told.fact_id, 0),
-        fact.refund.balance if fact.refund else None,
-    )
+    amount = desk.refund_amounts.get(told.fact_id, 0)
+    back = fact.refund.balance if fact.refund is not None else None
     if back is None:
         take_back_conversion(desk, told, fact)
     else:

@@ -28,8 +28,8 @@ def book_conversion(
     reference: str | None,
 ) -> None:
     """The two entries of money that came in (below zero: went out), if it was converted."""
-    settled = converted(fact.currency, movements)
-    if settled is None or not (amount_minor and settled[1]):
+    settled = converted(fact.currency, amount_minor, movements)
+    if settled is None:
         return
     currency, settled_minor = settled
     left, arrived = {"amount": (Portion(amount_minor),)}, {"amount": (Portion(settled_minor),)}
