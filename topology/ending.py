@@ -3,9 +3,10 @@
 Problem: what a cancelled subscription has billed ahead stops, or stands, by the policy of the
 document's entity; but billing tells the end of the subscription, not of each invoice's service, and
 tells it before or after the invoices. How: an invoice leaves one row per subscription, in the order
-of the service's end; a cancellation leaves one too. Whichever comes second finds the other, and the
-document gets a fact of its own, `service_terminated`, which the cancellation's source record
-answers for. From there on the books are a function of the document's facts, as always.
+of the service's end; a subscription has one for its end, which an invoice only has to look up.
+Whichever comes second finds the other, and the document gets a fact of its own,
+`service_terminated`, which the cancellation's source record answers for. From there on the books
+are a function of the document's facts, as always.
 
 An invoice that was issued after the end bills what both sides knew: nothing is carried to it.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from streamsync.core.facts import Fact
-from topology.rows import END, FACT, SERVED, SOURCE, FactRow, row_key
+from topology.rows import END, FACT, SERVED, SOURCE, EndRow, FactRow, row_key
 from topology.turn import Turn
 
 
@@ -24,7 +25,8 @@ def keep_served(turn: Turn, account: str, issue: Fact) -> None:
     for subscription, until_ms in _served(issue).items():
         key = row_key(account, subscription, f"{until_ms:015d}", issue.document or "")
         turn.shard.put(SERVED, key, issue.fact_id)
-        for _, end in turn.shard.scan(END, row_key(account, subscription, "")):
+        row = turn.shard.get(END, row_key(account, subscription))
+        for end in row.ends if row is not None else ():
             if issue.occurred_at_ms <= end.fact.occurred_at_ms < until_ms:
                 told = _carry(turn, account, end, issue)
                 _answer_for(turn, end, told)
@@ -36,7 +38,10 @@ def keep_end(turn: Turn, account: str, end: FactRow) -> dict[str, str]:
     state, subscription = fact.subscription_state, fact.subscription
     if state is None or subscription is None or state.change != "cancelled":
         return {}
-    turn.shard.put(END, row_key(account, subscription, fact.fact_id), end)
+    key = row_key(account, subscription)
+    known = turn.shard.get(END, key) or EndRow(())
+    if all(one.fact.occurred_at_ms != fact.occurred_at_ms for one in known.ends):
+        turn.shard.put(END, key, EndRow((*known.ends, end)))
     prefix = row_key(account, subscription, "")
     after = f"{prefix}{fact.occurred_at_ms:015d}~"
     told: dict[str, str] = {}

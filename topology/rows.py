@@ -166,6 +166,12 @@ class BillRow(msgspec.Struct, frozen=True, array_like=True):
     bills: tuple[Billed, ...]
 
 
+class EndRow(msgspec.Struct, frozen=True, array_like=True):
+    """The cancellations of a subscription, one for each time that was told: in all but name one."""
+
+    ends: tuple[FactRow, ...]
+
+
 class DueRow(msgspec.Struct, frozen=True, array_like=True):
     """Work that falls due: `release` of a document's revenue, or a confirmation `deadline`.
 
@@ -248,7 +254,7 @@ SOURCE: Final = RowType("src", 1, SourceRow)
 POSTING: Final = RowType("post", 1, PostingRow)
 POSTING_DOCUMENT: Final = RowType("postdoc", 1, str)
 BILL: Final = RowType("bill", 1, BillRow)
-END: Final = RowType("end", 1, FactRow)
+END: Final = RowType("end", 1, EndRow)
 SERVED: Final = RowType("served", 1, str)
 DUE: Final = RowType("due", 1, DueRow)
 WAIT: Final = RowType("wait", 1, WaitRow)
