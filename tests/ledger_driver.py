@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from streamsync.contracts import Contracts
 from streamsync.core.company import Company
+from streamsync.core.fx import Rate
 from streamsync.core.records import (
     Customer,
     EchoLine,
@@ -26,6 +27,7 @@ from streamsync.core.records import (
 )
 from streamsync.engine.driver import Driver
 from streamsync.governance import load_company, load_rates, reference_data
+from streamsync.governance.rates import rates_item
 from streamsync.sources import SOURCES, kind_of
 from topology import build, ledger, topics
 from topology.offline import accepts
@@ -72,6 +74,30 @@ class Books:
 
     def publish(self, record: object) -> None:
         self.driver.produce(topics.CONTROL, None, self.contracts.encode(record))
+
+    def rates(
+        self,
+        base: str,
+        quote: str,
+        by_day: Mapping[str, str],
+        *,
+        kind: str = "spot",
+        version: int = 1,
+    ) -> None:
+        """Publish what one unit of `base` is worth in `quote`, by ISO date."""
+        told = [
+            Rate(
+                rate_type=kind,
+                base=base,
+                quote=quote,
+                date=day,
+                rate=rate,
+                source="ECB",
+                version=version,
+            )
+            for day, rate in by_day.items()
+        ]
+        self.publish(rates_item("acme", told, version=version, published_by="treasury"))
 
     def customer(self, name: str, country: str = "US", version: int = 1) -> None:
         record = self.customer_record(name, country, version)

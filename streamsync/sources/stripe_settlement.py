@@ -41,15 +41,16 @@ def _refund_fact(charge: RefundedCharge, refund: Refund, identity: str, at_ms: i
 
 
 def _itemised(
-    charge: RefundedCharge, refunded: int, items: Sequence[RefundItem], created_ms: int
+    charge: RefundedCharge, refunded: int, items: Sequence[tuple[int, RefundItem]], created_ms: int
 ) -> list[Fact]:
+    """The refunds that were given, each with its place in the list."""
     # Oldest first: Stripe lists the newest first. The cumulative figure of a refund is the sum up
     # to itself, so that it stays the same when later events repeat it with more refunds.
     facts: list[Fact] = []
     cumulative = 0
     oldest_first = list(reversed(items))
-    oldest_first.sort(key=lambda item: item.created or 0)
-    for item in oldest_first:
+    oldest_first.sort(key=lambda placed: placed[1].created or 0)
+    for index, item in oldest_first:
         cumulative += item.amount
         refund = Refund(
             refund_id=item.id,
@@ -57,7 +58,10 @@ def _itemised(
             payment_intent=charge.payment_intent,
             amount_minor=item.amount,
             cumulative_minor=cumulative,
-            balance=movement_of(item.balance_transaction, "data.object.refunds"),
+            balance=movement_of(
+                item.balance_transaction,
+                place_of(("refunds", "data", index, "balance_transaction")),
+            ),
         )
         at_ms = created_ms if item.created is None else item.created * 1000
         facts.append(_refund_fact(charge, refund, item.id, at_ms))
@@ -92,7 +96,9 @@ def _refunds(charge: RefundedCharge, created_ms: int) -> list[Fact]:
     listed = charge.refunds.data if charge.refunds else []
     _check_refunds(listed)
     if listed:
-        given_back = [item for item in listed if item.status not in _NOT_GIVEN_BACK]
+        given_back = [
+            (index, item) for index, item in enumerate(listed) if item.status not in _NOT_GIVEN_BACK
+        ]
         return _itemised(charge, refunded, given_back, created_ms)
     if refunded == 0:
         return []

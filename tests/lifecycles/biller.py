@@ -458,13 +458,9 @@ class Biller:
 
     def give_back(self, bill: Bill, refund_id: str, amount: int) -> None:
         """A refund, told by its charge with all refunds so far."""
-        given = refund(refund_id, amount, self.clock)
-        if self.market.settled:
-            given = given | {"balance_transaction": self.movement("refund", -amount, 0)}
-            self.cash += given["balance_transaction"]["net"]
-        else:
-            self.cash -= amount
-        bill.refunds.append(given)
+        moved = self.movement("refund", -amount, 0)
+        self.cash += moved["net"]
+        bill.refunds.append(refund(refund_id, amount, self.clock) | {"balance_transaction": moved})
         payload = charge(
             *reversed(bill.refunds),  # the newest first, as Stripe lists them
             id=f"ch_{bill.payload['id']}",

@@ -13,8 +13,6 @@ import pytest
 from msgspec.structs import replace
 
 from streamsync.core.company import Company, TaxCode
-from streamsync.core.fx import Rate
-from streamsync.governance.rates import rates_item
 from tests.ledger_driver import Books, one_by_one
 from tests.stripe_payloads import (
     FEB_15,
@@ -137,16 +135,7 @@ def test_it_has_its_own_reason_names_the_figures_and_holds_up_nothing_else(name:
     books = Books(company=case.company(one_by_one()))
     books.customer("cus_1")
     if case.rate is not None:
-        told = Rate(
-            rate_type="spot",
-            base="EUR",
-            quote="USD",
-            date=case.rate,
-            rate="1.2",
-            source="test",
-            version=1,
-        )
-        books.publish(rates_item("acme", [told], version=1, published_by="treasury"))
+        books.rates("EUR", "USD", {case.rate: "1.2"})
     books.tick("2026-01-31T12:00:00")
     for one in case.events:
         books.webhook(one)

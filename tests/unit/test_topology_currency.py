@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from streamsync.core.fx import Rate
-from streamsync.governance.rates import rates_item
 from tests.ledger_driver import Books, rejects
 from tests.stripe_payloads import FEB_15, JAN_15, charge, event, invoice, line
 
@@ -22,19 +20,7 @@ def books() -> Books:
 
 
 def publish(books: Books, *rates: tuple[str, str], version: int = 1, kind: str = "spot") -> None:
-    told = [
-        Rate(
-            rate_type=kind,
-            base="EUR",
-            quote="USD",
-            date=day,
-            rate=text,
-            source="ECB",
-            version=version,
-        )
-        for day, text in rates
-    ]
-    books.publish(rates_item("acme", told, version=version, published_by="treasury"))
+    books.rates("EUR", "USD", dict(rates), kind=kind, version=version)
     books.run()
 
 

@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from streamsync.core.company import Company
-from streamsync.core.fx import Rate
 from streamsync.core.records import PeriodStatus, PostingCommand
 from streamsync.governance import load_rates
-from streamsync.governance.rates import rates_item
 from tests.ledger_driver import ACME, Books, one_by_one
 from topology.offline import journal
 
@@ -51,19 +49,8 @@ def cancelled(told: dict[str, Any]) -> dict[str, Any]:
 def opened(company: Company | None = None) -> Books:
     """Books that know what a dollar is worth in January: 0.80 EUR, 150 JPY, 0.300 KWD."""
     books = Books(partitions=1, company=company)
-    told = [
-        Rate(
-            rate_type="spot",
-            base="USD",
-            quote=quote,
-            date="2026-01-14",
-            rate=rate,
-            source="test",
-            version=1,
-        )
-        for quote, rate in (("EUR", "0.8"), ("JPY", "150"), ("KWD", "0.3"))
-    ]
-    books.publish(rates_item("acme", told, version=1, published_by="treasury"))
+    for quote, rate in (("EUR", "0.8"), ("JPY", "150"), ("KWD", "0.3")):
+        books.rates("USD", quote, {"2026-01-14": rate})
     books.tick("2026-03-01T12:00:00")
     books.run()
     return books

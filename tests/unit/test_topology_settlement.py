@@ -15,9 +15,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from streamsync.core.fx import Rate
 from streamsync.core.money import exponent
-from streamsync.governance.rates import rates_item
 from tests.ledger_driver import Books, one_by_one
 from tests.stripe_payloads import FEB_15, JAN_15, charge, event, invoice, line
 
@@ -131,19 +129,8 @@ def booked(told: Sequence[dict[str, Any]], rates: bool = True) -> Books:
 
 def publish(books: Books) -> None:
     for kind in ("spot", "closing"):
-        rates = [
-            Rate(
-                rate_type=kind,
-                base="EUR",
-                quote="USD",
-                date=day,
-                rate=text,
-                source="ECB",
-                version=1,
-            )
-            for day, text in (RATES | {"2026-01-31": "1.2", "2026-03-31": "1.1"}).items()
-        ]
-        books.publish(rates_item("acme", rates, version=1, published_by="treasury"))
+        closing = {"2026-01-31": "1.2", "2026-03-31": "1.1"}
+        books.rates("EUR", "USD", RATES | closing, kind=kind)
     books.run()
 
 
@@ -233,6 +220,18 @@ def test_a_refund_that_failed_comes_back_as_it_is_told_or_as_it_went(
     assert books.totals("acme-us").billing_agrees
 
 
+def test_a_refund_whose_settlement_does_not_add_up_is_refused_at_its_place() -> None:
+    told = refunded(1000, 1260)
+    told["data"]["object"]["refunds"]["data"][0]["balance_transaction"]["net"] = -1259
+    books = booked([ISSUED, PAID, CHARGED, told])
+    (refused,) = [row for row in books.source_rows() if row.outcome == "rejected"]
+    assert refused.reason == "document_total_mismatch"
+    assert refused.detail == (
+        "data.object.refunds.data[0].balance_transaction.net: -1259, amount -1260 less fee 0 is "
+        "-1260, difference 1"
+    )
+
+
 def test_a_dispute_takes_and_gives_back_in_the_currency_of_settlement() -> None:
     withdrawn = moved("adjustment", -3900, 1500, identity="txn_out")
     back = moved("adjustment", 3410, identity="txn_in")
@@ -285,16 +284,8 @@ def test_the_currency_of_settlement_keeps_its_own_decimals(settled: str, digits:
     books = Books(partitions=1, company=one_by_one())
     books.customer("cus_1")
     publish(books)
-    rate = Rate(
-        rate_type="spot",
-        base=settled.upper(),
-        quote="USD",
-        date="2026-02-13",
-        rate="0.0065" if digits == 0 else "3.25",
-        source="ECB",
-        version=1,
-    )
-    books.publish(rates_item("acme", [rate], version=1, published_by="treasury"))
+    rate = "0.0065" if digits == 0 else "3.25"
+    books.rates(settled.upper(), "USD", {"2026-02-13": rate})
     arrived = 6154 if digits == 0 else 12310  # 6,154 JPY = 40.00 USD; 12.310 KWD = 40.01 USD
     body = charge(
         currency="eur", balance_transaction=moved("charge", arrived, currency=settled),
