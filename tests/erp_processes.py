@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from streamsync.embedded.server import free_port
 
 TOKEN = "test-token"
 RUN = """
@@ -43,18 +43,6 @@ def chart_of(*entities: tuple[str, str]) -> dict[str, Any]:
 
 
 CHART = chart_of(("acme-us", "USD"), ("acme-jp", "JPY"))
-
-
-def free_port() -> int:
-    """A port nobody listens on, below those that the system gives to clients."""
-    for port in random.sample(range(20_000, 32_000), 50):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError("no free port between 20000 and 32000")
 
 
 def start(*arguments: str, token: str = TOKEN) -> subprocess.Popen[bytes]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,17 +18,12 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streamsync.core.records import RawWebhook
+from streamsync.embedded.server import free_port
 from topology.topics import BILLING_WEBHOOKS
 
 SECRET = "whsec_test_0123456789abcdef"
 READY_S = 60
 STREAMSYNC = [sys.executable, "-m", "streamsync"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def partitions_of(broker: str) -> int:

@@ -18,7 +18,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streamsync.embedded.problems import PlatformProblem
-from streamsync.embedded.server import Server, free_port, listening
+from streamsync.embedded.server import Server, free_port, last_error, listening
 
 # Quick to start and small: one collector thread, and no compiler that takes long.
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xms96m")
@@ -122,9 +122,9 @@ def _format(java: list[str | Path], settings: Path) -> None:
         check=False,
     )
     if done.returncode:
-        why = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no reason told"]
+        why = last_error(f"{done.stdout}\n{done.stderr}")
         raise PlatformProblem(
-            f"Kafka's data folder {settings.parent} could not be formatted ({why[0][:300]}): "
+            f"Kafka's data folder {settings.parent} could not be formatted ({why}): "
             "choose another with --data-dir, or delete it if it holds nothing of yours."
         )
 

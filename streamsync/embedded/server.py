@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -25,6 +25,8 @@ _STOPS_WITHIN_S = 20.0
 _LOOK_EVERY_S = 0.05
 _PORTS = (20_000, 32_000)
 _PORTS_TRIED = 100
+# What `free_port` has given out: its server may not listen yet when the next one is asked for.
+_given: set[int] = set()
 
 
 class Server:
@@ -155,10 +157,14 @@ class Server:
             text = self.log_path.read_text(errors="replace")
         except OSError:
             text = ""
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        errors = [line for line in lines if "ERROR" in line or "Exception" in line]
-        word = (errors or lines or ["it said nothing"])[-1]
-        return f"{word[:300]} (its log: {self.log_path})"
+        return f"{last_error(text)} (its log: {self.log_path})"
+
+
+def last_error(output: str) -> str:
+    """The line of a JVM's output that says why it ended: a stack trace's last lines do not."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if "ERROR" in line or "Exception" in line]
+    return (errors or lines or ["it said nothing"])[-1][:300]
 
 
 def start_time(pid: int) -> str | None:
@@ -178,18 +184,22 @@ def start_time(pid: int) -> str | None:
 
 
 def free_port() -> int:
-    """A port of the loopback address that nothing uses now.
+    """A port of the loopback address that nothing uses now and that was not given out before.
 
     Below the ports that the system gives to outgoing connections: one of those could be taken by
     a client between this look and the server's start.
     """
     for _ in range(_PORTS_TRIED):
-        port = random.randrange(*_PORTS)  # noqa: S311 - no secret
+        # The system's own randomness: somebody's `random.seed` would make processes choose alike.
+        port = _PORTS[0] + secrets.randbelow(_PORTS[1] - _PORTS[0])
+        if port in _given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+            _given.add(port)
             return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from streamsync.embedded.server import free_port
 from streamsync.erp.conformance import CASES, Case, KeyKind, Subject
 from streamsync.erp.protocol import Unavailable, Unknown
 from streamsync.erp.simulated.faults import read_faults
 from streamsync.erp.simulated_client import SimulatedErpClient
-from tests.erp_processes import TOKEN, Erp, free_port, simulated_erp
+from tests.erp_processes import TOKEN, Erp, simulated_erp
 
 RATES = "no_answer=500,reject=500,alter=500,late=500"
 SEED = 7

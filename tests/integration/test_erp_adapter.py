@@ -26,10 +26,11 @@ from confluent_kafka.cimpl import NewTopic
 
 from streamsync.contracts import Contracts, SchemaRegistry
 from streamsync.core.records import DeadLetter, PostingCommand, PostingConfirmation
+from streamsync.embedded.server import free_port
 from streamsync.engine.partitioner import account_partition
 from streamsync.erp.simulated.faults import read_faults
 from tests.erp_commands import CREATED_AT_MS, DAY_MS, make_command
-from tests.erp_processes import Erp, chart_of, free_port, simulated_erp, start, stop, wait_for
+from tests.erp_processes import Erp, chart_of, simulated_erp, start, stop, wait_for
 
 PARTITIONS = 4
 SEED = 11

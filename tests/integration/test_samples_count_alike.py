@@ -26,7 +26,8 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 
 from streamsync.embedded import EmbeddedPlatform
-from tests.ingress_process import STREAMSYNC, IngressProcess, free_port, ingress_process
+from streamsync.embedded.server import free_port
+from tests.ingress_process import STREAMSYNC, IngressProcess, ingress_process
 from tests.personal import MARK, payloads
 from tests.stripe_payloads import event, invoice
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from streamsync.embedded import EmbeddedPlatform, PlatformProblem, Server
 from streamsync.embedded import jars as jars_module
 from streamsync.embedded.jars import cache_folder, ensure_jars, maven_environment
 from streamsync.embedded.prerequisites import find_java, find_maven, java_version
-from streamsync.embedded.server import free_port, require_free, start_time
+from streamsync.embedded.server import free_port, last_error, require_free, start_time
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(300)"]
 
@@ -198,6 +199,29 @@ def test_a_port_in_use_is_named_with_the_option_that_moves_it() -> None:
     for part in (str(port), "Kafka", "--kafka-port", "STREAMSYNC_KAFKA_PORT"):
         assert part in str(caught.value)
     require_free(free_port(), "Kafka", "--kafka-port")
+
+
+def test_a_free_port_is_given_once_even_to_those_who_seeded_the_common_randomness() -> None:
+    state = random.getstate()
+    try:
+        ports = []
+        for _ in range(200):
+            random.seed(1)
+            ports.append(free_port())
+    finally:
+        random.setstate(state)
+    assert len(set(ports)) == len(ports)
+
+
+def test_the_error_of_a_jvm_is_its_cause_and_not_the_end_of_its_trace() -> None:
+    trace = """Exception in thread "main" java.lang.RuntimeException: Error creating listeners
+\tat kafka.tools.StorageTool.main(StorageTool.scala)
+Caused by: java.lang.IllegalArgumentException: two listeners on the same port
+\tat java.base/java.util.HashMap.forEach(HashMap.java:1850)
+\t... 8 more
+"""
+    assert last_error(trace).endswith("two listeners on the same port")
+    assert last_error("\n") == "it said nothing"
 
 
 @pytest.mark.usefixtures("cache")
