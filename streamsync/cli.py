@@ -11,12 +11,20 @@ import typer
 
 def main() -> None:
     """Entry point of the console script."""
+    from pydantic import ValidationError  # noqa: PLC0415
+
     from streamsync.brokers import BrokersMisconfigured  # noqa: PLC0415
+    from streamsync.config import Settings, told_wrong  # noqa: PLC0415
 
     try:
         build()()
     except BrokersMisconfigured as error:
         typer.echo(str(error), err=True)
+        raise SystemExit(2) from None
+    except ValidationError as error:
+        if error.title != Settings.__name__:
+            raise
+        typer.echo(told_wrong(error), err=True)
         raise SystemExit(2) from None
 
 

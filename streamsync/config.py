@@ -8,8 +8,9 @@ listener is on loopback unless it is opened on purpose.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streamsync.brokers import Brokers
@@ -48,6 +49,10 @@ class Settings(BaseSettings):
     schema_registry_url: str = Field(
         default="http://127.0.0.1:18081/apis/ccompat/v7",
         description="Confluent-compatible registry.",
+    )
+    codec: Literal["auto", "compiled", "fastavro"] = Field(
+        default="auto",
+        description="Avro codec of workers: compiled, fastavro, or auto, the first that is there.",
     )
     kafka_port: int = Field(default=19092, description="Port of the embedded broker.")
     registry_port: int = Field(default=18081, description="Port of the embedded registry.")
@@ -91,3 +96,12 @@ class Settings(BaseSettings):
             username=self.sasl_username,
             password=self.sasl_password.get_secret_value() if self.sasl_password else None,
         )
+
+
+def told_wrong(error: ValidationError) -> str:
+    """What is wrong with the settings, a line for each: variable, value and rule."""
+    return "\n".join(
+        f'STREAMSYNC_{str(one["loc"][0]).upper()} is "{one["input"]}": {one["msg"]}. '
+        "Set another value, or leave it out for the default."
+        for one in error.errors(include_url=False)
+    )

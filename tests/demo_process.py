@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,14 +21,6 @@ ROOT = Path(__file__).parents[1]
 COMPARED = ("events", "totals", "deferred", "mismatches", "trial_balance")
 _PORTS = ("kafka", "registry", "ingress", "worker-web", "erp", "adapter")
 _DEMO_SECONDS = 420
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses now; drawn, since test processes that run side by side must differ."""
-    found: set[int] = set()
-    while len(found) < count:
-        found.add(free_port())
-    return list(found)
 
 
 @dataclass
@@ -64,11 +57,17 @@ class Export:
 class Demo:
     """One run of `streamsync demo --once`."""
 
-    def __init__(self, folder: Path, *options: str, ports: list[int] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        ports: list[int] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder / "demo"
         self.export_folder = folder / "export"
         self.log = folder / "demo.log"
-        self.ports = ports or free_ports(len(_PORTS))
+        self.ports = ports or [free_port() for _ in _PORTS]
         command = [
             sys.executable, "-m", "streamsync", "demo", "--once",
             f"--data-dir={folder}", f"--export={self.export_folder}",
@@ -76,7 +75,9 @@ class Demo:
             *options,
         ]  # fmt: skip
         with self.log.open("wb") as out:
-            self.process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ, **(environment or {})}
+            )
 
     def wait(self) -> int:
         """Its exit status."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from streamsync.config import Settings
 from streamsync.contracts import ContractError, Contracts, SchemaRegistry
+from streamsync.contracts.choice import CodecUnavailable
 from streamsync.core.records import Tick
 from streamsync.engine.app import LaneApp, build_app, end_on_sigterm, run_worker
 from streamsync.engine.clock import ClockSpec
@@ -19,7 +20,7 @@ from topology import build, topics, web
 
 def create_app(settings: Settings) -> LaneApp:
     """The Faust app of this installation; registers the contracts first."""
-    contracts = Contracts(SchemaRegistry(settings.schema_registry_url))
+    contracts = Contracts(SchemaRegistry(settings.schema_registry_url), settings.codec)
     contracts.load_history()
     topology = build(
         contracts,
@@ -60,10 +61,12 @@ def _clock(contracts: Contracts, settings: Settings) -> ClockSpec:
 
 
 def run(settings: Settings) -> None:
-    """Run a worker until a signal ends it; a data directory that isn't its own ends it at once."""
+    """Run a worker until a signal ends it.
+
+    A data directory that isn't its own, or a codec that isn't there, ends it at once.
+    """
     end_on_sigterm()
-    app = create_app(settings)
     try:
-        run_worker(app)
-    except DataDirectoryRefused as refused:
+        run_worker(create_app(settings))
+    except (CodecUnavailable, DataDirectoryRefused) as refused:
         raise SystemExit(str(refused)) from refused

@@ -16,8 +16,9 @@ pytestmark = pytest.mark.timeout(600)
 _DAY = re.compile(r"simulated (\d{4}-\d\d-\d\d)")
 
 
-def test_the_screen_holds_when_every_process_is_killed_once(tmp_path: Path) -> None:
-    demo = Demo(tmp_path, "--days=28", "--accounts=45")
+@pytest.mark.parametrize("codec", ["compiled", "fastavro"])
+def test_the_screen_holds_when_every_process_is_killed_once(tmp_path: Path, codec: str) -> None:
+    demo = Demo(tmp_path, "--days=28", "--accounts=45", environment={"STREAMSYNC_CODEC": codec})
     killed = []
     try:
         for name in ("ingress", "adapter", "erp-simulated", "worker-1"):
