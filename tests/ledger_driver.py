@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from streamsync.contracts import Contracts
 from streamsync.core.company import Company
-from streamsync.core.fx import Rate
+from streamsync.core.rate import Rate
 from streamsync.core.records import (
     Customer,
     EchoLine,

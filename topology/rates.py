@@ -16,7 +16,8 @@ from msgspec import Struct
 from streamsync.core.books import Entry
 from streamsync.core.calendar import period_of
 from streamsync.core.company import CurrencyRules, Entity
-from streamsync.core.fx import NoRate, Rate, frozen_rate, identity_rate
+from streamsync.core.fx import NoRate
+from streamsync.core.rate import Rate, frozen_rate, identity_rate
 from streamsync.core.records import ReferenceData
 from streamsync.engine.lane import Poison
 from streamsync.governance.rates import rates_of

@@ -13,9 +13,9 @@ import msgspec
 
 from streamsync.core.company import Company, RestatementJob
 from streamsync.core.facts import CustomerProfile, Fact, SubscriptionState
-from streamsync.core.fx import Rate
 from streamsync.core.journal import Standing
 from streamsync.core.position import Billed
+from streamsync.core.rate import Rate
 from streamsync.core.records import (
     Contribution,
     ControlTotal,

@@ -222,6 +222,10 @@ def reduce(
             f"net {net} and tax {tax} to take, net {document.net_left} and tax "
             f"{document.tax_left} left",
         )
+    everything = net > 0 and (net, tax) == (document.net_left, document.tax_left)
+    if everything and not named and treatment != "point_in_time":
+        # All of it is all of each line and tax, of credit lines too.
+        return clear(document, on, lost=lost)
     shares = _shares(document.lines, net, named)
     taxes = _tax_shares(document.lines, shares, tax)
     after: list[LineLeft] = []

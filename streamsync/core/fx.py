@@ -10,11 +10,9 @@ to the cent stand in docs/currency.md.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, timedelta
-from functools import lru_cache
 from typing import Final, Protocol
 
 from msgspec import Struct, field
@@ -22,92 +20,18 @@ from msgspec import Struct, field
 from streamsync.core.books import Entry
 from streamsync.core.calendar import month_end, period_of
 from streamsync.core.company import CurrencyRules
-from streamsync.core.money import exponent, round_half_up_div
-from streamsync.core.records import ForeignExchange
+from streamsync.core.money import round_half_up_div
+from streamsync.core.rate import Rate, convert, identity_rate
 from streamsync.core.template import EntryLine
 
 REVALUED, REVERSED = "fx_revalued", "fx_revaluation_reversed"
-RATE_TYPES = ("spot", "closing")
-_DECIMAL = re.compile(r"(\d{1,12})(?:\.(\d{1,12}))?")
 _DAY = timedelta(days=1)
 
 
-_ISSUES: Final = frozenset({"invoice_issued", "intercompany_sale", "intercompany_purchase"})
+_ISSUES: Final = frozenset(
+    {"invoice_issued", "payment_recognised", "intercompany_sale", "intercompany_purchase"}
+)
 """Purposes that begin a document and give it its rate."""
-
-
-class Rate(Struct, frozen=True, kw_only=True):
-    """One unit of `base` is `rate` (a decimal string) units of `quote` on an ISO date."""
-
-    rate_type: str
-    base: str
-    quote: str
-    date: str
-    rate: str
-    source: str
-    version: int
-
-    @property
-    def rate_id(self) -> str:
-        """Names this rate for ever, in this version."""
-        return f"{self.rate_type}:{self.base}/{self.quote}:{self.date}:{self.version}"
-
-    def record(self) -> ForeignExchange:
-        """As a posting command tells it."""
-        return ForeignExchange(
-            rate=self.rate,
-            rate_type=self.rate_type,
-            date=self.date,
-            source=self.source,
-            rate_id=self.rate_id,
-        )
-
-
-def frozen_rate(told: ForeignExchange, base: str, quote: str) -> Rate:
-    """The rate that an accepted command was valued at."""
-    return Rate(
-        rate_type=told.rate_type,
-        base=base,
-        quote=quote,
-        date=told.date,
-        rate=told.rate,
-        source=told.source,
-        version=int(told.rate_id.rsplit(":", 1)[1]) if told.rate_id else 0,
-    )
-
-
-@lru_cache(maxsize=1024)
-def identity_rate(currency: str, on: str) -> Rate:
-    """Of a currency to itself."""
-    return Rate(
-        rate_type="identity",
-        base=currency,
-        quote=currency,
-        date=on,
-        rate="1",
-        source="identity",
-        version=0,
-    )
-
-
-def is_rate(text: str) -> bool:
-    """A decimal number above zero, without sign or exponent."""
-    return _DECIMAL.fullmatch(text) is not None and bool(text.strip("0."))
-
-
-def convert(amount_minor: int, rate: Rate) -> int:
-    """Minor units of the rate's base as minor units of its quote, a half away from zero."""
-    found = _DECIMAL.fullmatch(rate.rate)
-    if found is None:
-        raise ValueError(f"{rate.rate} is no rate: write a decimal number such as 1.0825.")
-    decimals = found.group(2) or ""
-    numerator, denominator = int(found.group(1) + decimals), int(10 ** len(decimals))
-    shift = exponent(rate.quote) - exponent(rate.base)
-    if shift >= 0:
-        numerator *= int(10**shift)
-    else:
-        denominator *= int(10**-shift)
-    return round_half_up_div(amount_minor * numerator, denominator)
 
 
 class NoRate(Struct, frozen=True):
@@ -178,7 +102,7 @@ def value_foreign(
             why = NoRate(found.reason, f"the invoice itself waits: {found.detail}")
             held = {entry.fact_id: why for entry in entries}
             return Valuation(held=held | {issue.fact_id: found})
-        desk.document_rate = found
+        desk.currency, desk.document_rate = issue.currency, found
     # Sorting keeps the order of facts, and puts releases behind what happened on the same day.
     ordered = sorted(entries, key=lambda entry: (entry is not issue, entry.date))
     month = month_end(issue.date) if issue is not None else None
@@ -198,20 +122,22 @@ class _Desk(Struct):
 
     rules: CurrencyRules
     rates: Rates
+    currency: str | None = None
     document_rate: Rate | None = None
-    roles: defaultdict[str, _Role] = field(default_factory=lambda: defaultdict(_Role))
+    # By currency and role: a fee or a settlement may be in another than the document's.
+    roles: defaultdict[tuple[str, str], _Role] = field(default_factory=lambda: defaultdict(_Role))
     made: Valuation = field(default_factory=Valuation)
     # By fact: what its converted money was worth when it left.
     converted: dict[str, int] = field(default_factory=dict)
 
     def value(self, entry: Entry) -> None:
         """Value one entry, or note that it waits; the document's balances move all the same."""
-        own = self.document_rate
+        own = document = self._document_rate(entry)
         money = any(
             line.role in (*self.rules.spot_roles, *self.rules.parked_roles) for line in entry.lines
         )
         waits: NoRate | None = None
-        if self.document_rate is None or (money and entry.purpose not in _ISSUES):
+        if document is None or (money and entry.purpose not in _ISSUES):
             found = self.rates.rate(entry, "spot")
             if isinstance(found, NoRate):
                 waits = found
@@ -231,7 +157,7 @@ class _Desk(Struct):
             if line.role == self.rules.conversion_role:
                 value, released = self._converted(entry, line, own), 0
             else:
-                value, released = self._line(line, own)
+                value, released = self._line(entry.currency, line, own, document)
             values.append(value)
             taken_back += released
         if taken_back:
@@ -244,6 +170,10 @@ class _Desk(Struct):
         )
         self.made.valued.append(Valued(_with_lines(entry, lines), functional, own))
 
+    def _document_rate(self, entry: Entry) -> Rate | None:
+        """The rate of the document, for what is in its currency."""
+        return self.document_rate if entry.currency == self.currency else None
+
     def _converted(self, entry: Entry, line: EntryLine, own: Rate) -> int:
         """Signed worth of converted money: what arrives has cost what left."""
         left = self.converted.pop(entry.fact_id, None)
@@ -252,18 +182,20 @@ class _Desk(Struct):
         self.converted[entry.fact_id] = value = convert(_signed(line, line.amount_minor), own)
         return value
 
-    def _line(self, line: EntryLine, own: Rate) -> tuple[int, int]:
+    def _line(
+        self, currency: str, line: EntryLine, own: Rate, document: Rate | None
+    ) -> tuple[int, int]:
         """Signed worth of a line, and what it takes back of earlier revaluations."""
         amount = line.amount_minor if line.side == "debit" else -line.amount_minor
-        role = self.roles[line.role]
+        role = self.roles[currency, line.role]
         before = role.balance
         role.balance += amount
         if line.role in self.rules.parked_roles:
             value = _parked(before, role.worth, amount, own)
-        elif self.document_rate is None or line.role in self.rules.spot_roles:
+        elif document is None or line.role in self.rules.spot_roles:
             value = convert(amount, own)
         else:
-            value = convert(role.balance, self.document_rate) - role.worth
+            value = convert(role.balance, document) - role.worth
             # A rounding difference that was put here earlier must not turn a line around.
             value = max(value, 0) if amount > 0 else min(value, 0)
         role.worth += value
@@ -279,24 +211,28 @@ class _Desk(Struct):
         if not over:
             return
         roles = {line.role for line in lines}
-        other_rate = self.document_rate is not None and own.rate_id != self.document_rate.rate_id
+        document = self._document_rate(entry)
+        other_rate = document is not None and own.rate_id != document.rate_id
         moved = not roles.isdisjoint((*self.rules.parked_roles, self.rules.conversion_role))
         realised = not roles.isdisjoint(self.rules.spot_roles) and (other_rate or moved)
-        at = None if realised else self._absorbs(lines, values, over)
+        at = None if realised else self._absorbs(entry, lines, values, over)
         if at is None:
             lines.append(_line(self.rules.gain_loss_role, -over))
             values.append(-over)
             return
         values[at] -= over
-        self.roles[lines[at].role].worth -= over
+        self.roles[entry.currency, lines[at].role].worth -= over
 
-    def _absorbs(self, lines: Sequence[EntryLine], values: Sequence[int], over: int) -> int | None:
+    def _absorbs(
+        self, entry: Entry, lines: Sequence[EntryLine], values: Sequence[int], over: int
+    ) -> int | None:
         """The largest line that need not end at nothing, if it stays on its side."""
+        anywhere = self._document_rate(entry) is None
         open_lines = [
             at
             for at, line in enumerate(lines)
             if line.role not in self._fixed
-            and (self.document_rate is None or self.roles[line.role].balance)
+            and (anywhere or self.roles[entry.currency, line.role].balance)
             and abs(values[at]) > abs(over)
         ]
         return max(open_lines, key=lambda at: (abs(values[at]), -at), default=None)
@@ -308,19 +244,20 @@ class _Desk(Struct):
         return (*rules.revalued_roles, *rules.spot_roles, *rules.parked_roles)
 
     def _move_unvalued(self, entry: Entry) -> None:
+        document = self._document_rate(entry)
         for line in entry.lines:
             amount = line.amount_minor if line.side == "debit" else -line.amount_minor
-            role = self.roles[line.role]
+            role = self.roles[entry.currency, line.role]
             role.balance += amount
-            if self.document_rate is not None and line.role not in (
+            if document is not None and line.role not in (
                 *self.rules.spot_roles,
                 *self.rules.parked_roles,
             ):
-                role.worth = convert(role.balance, self.document_rate)
+                role.worth = convert(role.balance, document)
 
-    def is_open(self) -> bool:
-        """Whether any revalued role has a balance."""
-        return any(self.roles[role].balance for role in self.rules.revalued_roles)
+    def is_open(self, currency: str) -> bool:
+        """Whether any revalued role has a balance in the document's currency."""
+        return any(self.roles[currency, role].balance for role in self.rules.revalued_roles)
 
     def close_month(self, issue: Entry | None, month: date, today: date) -> date:
         """Revalue what is open at a month end that is over, or note the next one that will be.
@@ -330,16 +267,16 @@ class _Desk(Struct):
         if issue is None or self.rules.revaluation == "never":
             return month_end(month + _DAY)
         if month >= today:
-            if self.made.next_revaluation is None and self.is_open():
+            if self.made.next_revaluation is None and self.is_open(issue.currency):
                 self.made.next_revaluation = month
         else:
             for name in self.rules.revalued_roles:
-                if self.roles[name].balance:
+                if self.roles[issue.currency, name].balance:
                     self._revalue(issue, name, month, today)
         return month_end(month + _DAY)
 
     def _revalue(self, issue: Entry, name: str, month: date, today: date) -> None:
-        role = self.roles[name]
+        role = self.roles[issue.currency, name]
         bare = _entry(issue, REVALUED, name, month, ())
         rate = self.rates.rate(bare, "closing")
         if isinstance(rate, NoRate):

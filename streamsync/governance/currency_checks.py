@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from streamsync.core.company import CONVERSION_ROLE
-from streamsync.core.fx import Rate
+from streamsync.core.rate import Rate
 from streamsync.governance.folder import Folder
 from streamsync.governance.problems import listed, nearest
 from streamsync.governance.rates import rate_problem

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from streamsync.core.company import Company
-from streamsync.core.fx import Rate
+from streamsync.core.rate import Rate
 from streamsync.core.records import Customer, ReferenceData
 from streamsync.governance.diff import Change, diff
 from streamsync.governance.payload import from_payload

@@ -11,8 +11,8 @@ from datetime import date
 
 import msgspec
 
-from streamsync.core.fx import RATE_TYPES, Rate, is_rate
 from streamsync.core.money import is_currency
+from streamsync.core.rate import RATE_TYPES, Rate, is_rate
 from streamsync.core.records import ReferenceData
 from streamsync.governance.payload import content_hash
 

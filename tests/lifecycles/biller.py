@@ -43,6 +43,7 @@ class Bill:
     notes: list[dict[str, Any]] = field(default_factory=list)
     """Notes that may still be voided."""
     disputed: str = ""
+    overdue: bool = False
 
     @property
     def due(self) -> int:
@@ -94,6 +95,7 @@ class Biller:
         possible: list[Callable[[], None]] = [self.bill, self.change, self.subscription]
         if self.unpaid():
             possible += [self.pay, self.note_before_payment, self.void, self.give_up, self.fail]
+            possible += [self.overdue]
         if self.paid():
             possible += [self.refund, self.note_to_balance]
         if self.processor and self.choose(2):
@@ -319,6 +321,14 @@ class Biller:
         attempts = bill.payload["attempt_count"] + 1
         bill.payload = bill.payload | {"attempt_count": attempts}
         self.tell("invoice.payment_failed", bill.payload, f"declined at attempt {attempts - 1}")
+
+    def overdue(self) -> None:
+        """The day by which an open invoice should have been paid is over."""
+        bill = self.pick(self.unpaid())
+        if bill.overdue:
+            return self.subscription()
+        bill.overdue = True
+        return self.tell("invoice.overdue", bill.payload, f"{bill.due} of {bill.payload['id']}")
 
     def void(self) -> None:
         """An open invoice is voided."""

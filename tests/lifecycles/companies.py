@@ -28,6 +28,7 @@ from tests.oracle.currency import Rate, Rates
 BASES = ("day", "even_month", "even_month_prorated", "millisecond")
 ROUNDINGS = ("last_absorbs", "largest_remainder", "cumulative_round")
 STARTS = ("document_date", "later_of_both", "month_start", "next_month_start", "mid_month")
+SHIPPED = ("stripe", "payment_triggered", "lago", "chargebee", "netsuite_style")
 TREATMENTS = ("prospective", "retrospective", "point_in_time")
 Words = Mapping[str, Mapping[str, object]]
 """What a profile says beside what it extends."""
@@ -35,11 +36,9 @@ Words = Mapping[str, Mapping[str, object]]
 
 def _profiles() -> dict[str, Words]:
     """Every basis with every rounding; every start, release and treatment of credits."""
-    found: dict[str, Words] = {"stripe": {}}
+    found: dict[str, Words] = {name: {} for name in SHIPPED}
     for basis, rounding in product(BASES, ROUNDINGS):
         found[f"{basis}_{rounding}"] = {"schedule": {"basis": basis, "rounding": rounding}}
-    if not (ROOT / "profiles" / "payment_triggered.yaml").exists():
-        return found
     for place, start in enumerate(STARTS):
         words = {"start": start, "basis": BASES[place % 4], "rounding": ROUNDINGS[place % 3]}
         found[f"from_{start}"] = {"schedule": words}
@@ -69,26 +68,25 @@ def _folder() -> Path:
     shutil.copytree(ACME, folder)
     (folder / "profiles").mkdir(exist_ok=True)
     stripe = YAML(typ="safe").load(ROOT / "profiles" / "stripe.yaml")
-    # Every profile here has the roles of `stripe`: accounts for others' roles would be refused.
-    paths = (ROOT / "profiles").glob("*.yaml")
-    others = {role for path in paths for role in YAML(typ="safe").load(path).get("roles", ())}
-    accounts = (ACME / "accounts.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [row for row in accounts if _role(row) not in others - set(stripe["roles"])]
-    (folder / "accounts.yaml").write_text("".join(kept), encoding="utf-8")
     for name, words in _profiles().items():
         told = stripe | {"profile": name}
         for part, said in words.items():
             told[part] = dict(stripe[part]) | dict(said)
-        if name != "stripe":
+        if name not in SHIPPED:
             with (folder / "profiles" / f"{name}.yaml").open("w", encoding="utf-8") as file:
                 YAML(typ="safe").dump(told, file)
     return folder
 
 
-def _role(row: str) -> str | None:
-    """The role that a line of accounts.yaml maps, if it maps one."""
-    found = re.search(r"\brole: (\w+)", row)
-    return found[1] if found else None
+def _accounts(profiles: set[str]) -> str:
+    """accounts.yaml with the roles that these profiles know: those of others would be refused."""
+    known = [YAML(typ="safe").load(ROOT / "profiles" / f"{one}.yaml") for one in SHIPPED]
+    unknown = {role for one in known[1:] for role in one.get("roles", ())}
+    for one in known:
+        if one["profile"] in profiles | {"stripe"}:
+            unknown -= set(one.get("roles", ()))
+    rows = (ACME / "accounts.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
+    return "".join(row for row in rows if not set(re.findall(r"\brole: (\w+)", row)) & unknown)
 
 
 @lru_cache(maxsize=1)
@@ -103,18 +101,25 @@ def company(number: int) -> tuple[Company, oracle.Company]:
     # A rate holds long enough for one every fifteen days.
     text = (ACME / "currency.yaml").read_text(encoding="utf-8")
     text = text.replace("rate_age_days_max: 7", "rate_age_days_max: 20")
-    text = text.replace("revaluation: next_period", "revaluation: never")
+    text = re.sub(r"revaluation: \w+", "revaluation: never", text)
     (folder / "currency.yaml").write_text(text, encoding="utf-8")
-    rows = ["policies:"]
+    rows, used = ["policies:"], set[str]()
     for place, entity in enumerate(sorted(oracle.acme().entities)):
-        first = PROFILES[(number + 5 * place) % len(PROFILES)] if number else "stripe"
-        then = PROFILES[(number + 7 * place + 1) % len(PROFILES)] if number else "stripe"
+        # One of the two is a profile that ships, the other any.
+        pair = [SHIPPED[(number + place) % len(SHIPPED)], _any_profile(number, place)]
+        first, then = (pair if (number + place) % 2 else pair[::-1]) if number else ("stripe",) * 2
+        used |= {first, then}
         rows.append(
             f"  - {{entity: {entity}, profile: {first}, from: 2012-01-01, through: 2026-01-31}}"
         )
         rows.append(f"  - {{entity: {entity}, profile: {then}, from: {CHANGE}}}")
+    (folder / "accounts.yaml").write_text(_accounts(used), encoding="utf-8")
     (folder / "policies.yaml").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return _one_by_one(folder), dataclasses.replace(oracle.read(folder), rates=rates())
+
+
+def _any_profile(number: int, place: int) -> str:
+    return PROFILES[(number + 7 * place) % len(PROFILES)]
 
 
 def _one_by_one(folder: Path) -> Company:
@@ -128,7 +133,12 @@ def rates() -> Rates:
     """A spot rate every fifteenth day and a closing rate every month end, each another number."""
     found = []
     for place, (base, quote, start) in enumerate(
-        (("EUR", "USD", 11_731), ("USD", "JPY", 1_493_300))
+        (
+            ("EUR", "USD", 11_731),
+            ("USD", "JPY", 1_493_300),
+            ("USD", "EUR", 8_525),
+            ("USD", "KWD", 3_071),
+        )
     ):
         for step in range(RATES):
             # Up and down, and never the same twice.

@@ -33,8 +33,16 @@ US_IN_EUR = Market("US", "eur", (0, 19))
 JP_IN_USD = Market("JP", "usd", (0, 10))
 US_IN_EUR_SETTLED = Market("US", "eur", (0, 19), ("usd", 117))
 JP_IN_USD_SETTLED = Market("JP", "usd", (0, 10), ("jpy", 149))
-MARKETS = (US, JP)
-ALL_MARKETS = (*MARKETS, US_IN_EUR, JP_IN_USD, US_IN_EUR_SETTLED, JP_IN_USD_SETTLED)
+DE = Market("DE", "eur", (0, 19))
+KW = Market("KW", "kwd", (0, 5))
+DE_IN_USD = Market("DE", "usd", (0, 19))
+KW_IN_USD = Market("KW", "usd", (0, 5))
+KW_IN_USD_SETTLED = Market("KW", "usd", (0, 5), ("kwd", 307))
+MARKETS = (US, JP, DE, KW)
+ALL_MARKETS = (
+    *MARKETS, US_IN_EUR, JP_IN_USD, DE_IN_USD, KW_IN_USD, US_IN_EUR_SETTLED, JP_IN_USD_SETTLED,
+    KW_IN_USD_SETTLED,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

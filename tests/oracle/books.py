@@ -2,7 +2,7 @@
 
 The problem: the same facts in any order of arrival must end in the same books. How: documents are
 replayed (document.py) with their facts in the order of business time; money that moves beside the
-documents (charges, disputes, payouts) is booked fact by fact. Each fact ends posted, no_entry,
+documents is booked fact by fact (processor.py). Each fact ends posted, no_entry,
 waiting or rejected, and says what billing holds against it, whether or not it was posted.
 """
 
@@ -13,9 +13,11 @@ from datetime import date
 from . import facts as f
 from .company import Company
 from .currency import Valuation
-from .document import Document
+from .document import Document, scaled
 from .entry import Entry, Leg
 from .payload import RejectedError
+from .processor import Processor
+from .reading import Reader
 from .schedule import local_day, period_of
 from .settlement import at_cost, conversion, fact_of
 from .usage import Metered
@@ -23,9 +25,10 @@ from .usage import Metered
 __all__ = ["Books", "Entry", "Leg", "booked"]
 
 Key = tuple[str, str]
-REDUCING = f.Closing | f.Note | f.Refund
 # What takes another fact back comes after it, also at the same moment.
 TAKES_BACK = f.NoteVoided | f.RefundFailed
+# The fact of an entry that has a purpose of its own.
+TOLD_AS = {f.FEE: f.CHARGED, f.RECOGNISED: f.PAID}
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Books:
 
     def __init__(
         self,
-        reader: f.Reader,
+        reader: Reader,
         customers: Sequence[Mapping[str, object]],
         prefix: str,
         company: Company,
@@ -60,24 +63,23 @@ class Books:
         self.outcomes: dict[Key, str] = {}
         self.notes_by_refund = self.settled_notes()
         documents = {key: self.issue(x) for key, x in self.told.items() if isinstance(x, f.Issue)}
+        processor = Processor(self)
         for fact in sorted(self.told.values(), key=in_time):
             document = documents.get((f.ISSUED, fact.invoice or ""))
             if isinstance(fact, f.Payment):
                 entity = self.entity_of(fact)
-                if entity and fact.whole and self.at_payment(fact, fact.whole, entity):
+                if entity and fact.whole and self.is_recognised_by(fact, fact.whole, entity):
                     documents[f.ISSUED, fact.fact_id] = self.recognise(fact, fact.whole, entity)
                 else:
                     self.pay(fact, document)
-            elif isinstance(fact, REDUCING):
+            elif isinstance(fact, f.Closing):
+                self.close(fact, document)
+            elif isinstance(fact, f.Note | f.Refund):
                 self.reduce(fact, document)
             elif isinstance(fact, TAKES_BACK):
                 self.take_back(fact, document)
-            elif isinstance(fact, f.Charge):
-                self.charge(fact)
-            elif isinstance(fact, f.Dispute):
-                self.dispute(fact)
-            elif isinstance(fact, f.Payout):
-                self.payout(fact)
+            else:
+                processor.book(fact)
         Metered(self).book()
         for document in documents.values():
             if document:
@@ -147,7 +149,7 @@ class Books:
         """The facts of entries that no rate values wait."""
         kept = {(entry.purpose, entry.document) for entry in valued}
         for entry in entries:
-            told = f.CHARGED if entry.purpose == f.FEE else entry.purpose
+            told = TOLD_AS.get(entry.purpose, entry.purpose)
             key = fact_of(entry) or (told, entry.document)
             if (entry.purpose, entry.document) not in kept and key in self.told:
                 self.outcomes[key] = "waiting"
@@ -225,21 +227,31 @@ class Books:
         name = "charged_automatically" if issue.automatic else "sent_on_terms"
         return policy.choice(name, "issue") == "payment"
 
+    def is_recognised_by(self, payment: f.Payment, whole: f.Issue, entity: str) -> bool:
+        """Whether a payment books its invoice: the issue's day says so, where that was told."""
+        issue = self.told.get((f.ISSUED, payment.fact_id))
+        if isinstance(issue, f.Issue):
+            return self.at_payment(issue, issue, entity)
+        return self.at_payment(payment, whole, entity)
+
     def recognise(self, payment: f.Payment, issue: f.Issue, entity: str) -> Document | None:
         """Book an invoice with its payment: the money, and what the lines earn from then on."""
-        if payment.out_of_band or not issue.total:
+        charged = 0 if payment.out_of_band else payment.charged
+        paid = charged + payment.from_balance
+        if not issue.total or (issue.total > 0 and not paid):
             self.settle(payment, "no_entry")
             return None
-        document = Document(replace(issue, at=payment.at), self.company.entities[entity])
-        document.owed -= payment.charged + payment.from_balance
-        document.charged = payment.charged
-        entry = self.entry(payment, entity)
-        entry.put("debit", "clearing", payment.charged)
+        counted = scaled(issue, paid) if issue.total > 0 else issue
+        document = Document(replace(counted, at=payment.at), self.company.entities[entity])
+        document.owed -= paid
+        document.charged = charged
+        entry = replace(self.entry(payment, entity), purpose=f.RECOGNISED)
+        entry.put("debit", "clearing", charged)
         entry.put("debit", "customer_credit", payment.from_balance)
         if issue.total < 0:
             entry.put("debit", "customer_credit", issue.total)
         document.earned(entry)
-        self.post(payment, entry, payment.charged + payment.from_balance)
+        self.post(payment, entry, paid)
         return document
 
     def pay(self, payment: f.Payment, document: Document | None) -> None:
@@ -256,6 +268,9 @@ class Books:
         if document:
             for recovery in document.recover(paid, entry.day):
                 self.add(recovery)
+            again = replace(entry, purpose=f.OVERDUE_PAID, legs=[])
+            document.pay_overdue(paid, again)
+            self.add(again)
             document.owed -= paid
         role = "cash_received_elsewhere" if payment.out_of_band else "clearing"
         entry.put("debit", role, payment.charged)
@@ -263,13 +278,25 @@ class Books:
         entry.put("credit", "receivable", paid)
         return self.post(payment, entry, paid)
 
-    def reduce(self, fact: REDUCING, document: Document | None) -> None:
-        """Book a void, a giving up, a credit note or a refund."""
-        billed = 0
-        if isinstance(fact, f.Note):
-            billed = fact.total
-        elif isinstance(fact, f.Refund):
-            billed = fact.amount
+    def close(self, fact: f.Closing, document: Document | None) -> None:
+        """Book a void or a loss, where the policy says so already when an invoice is overdue."""
+        entity = self.entity_of(fact)
+        if entity is None or not self.values(entity, fact.currency):
+            return self.wait(fact, entity, 0)
+        entry = self.entry(fact, entity)
+        policy = self.company.entities[entity].policy(entry.day)
+        early = policy.choice("loss_at", "uncollectible") == "overdue"
+        if fact.purpose == f.OVERDUE and not early:
+            return self.settle(fact, "no_entry")
+        if document is None:
+            return self.without_document(fact, entity, 0)
+        if early and fact.purpose != f.VOIDED:
+            return self.post(fact, entry, document.overdue(entry))
+        return self.post(fact, entry, document.close(fact, entry))
+
+    def reduce(self, fact: f.Note | f.Refund, document: Document | None) -> None:
+        """Book a credit note or a refund."""
+        billed = fact.total if isinstance(fact, f.Note) else fact.amount
         if isinstance(fact, f.Note) and (fact.refund or not fact.total):
             return self.settle(fact, "no_entry")
         entity = self.entity_of(fact)
@@ -286,9 +313,7 @@ class Books:
         if document is None:
             return self.without_document(fact, entity, billed)
         try:
-            if isinstance(fact, f.Closing):
-                billed = document.close(fact, entry)
-            elif isinstance(fact, f.Note):
+            if isinstance(fact, f.Note):
                 document.credit(fact, entry)
             else:
                 document.refund(fact, self.notes_by_refund.get(fact.fact_id), entry)
@@ -298,7 +323,7 @@ class Books:
             self.convert(fact, entry, -fact.amount, fact.movement)
         return self.post(fact, entry, billed)
 
-    def without_document(self, fact: REDUCING, entity: str, billed: int) -> None:
+    def without_document(self, fact: f.Fact, entity: str, billed: int) -> None:
         """What its invoice has not booked can't be taken from it, now or ever."""
         issue = self.told.get((f.ISSUED, fact.invoice or ""))
         if isinstance(issue, f.Issue) and self.at_payment(issue, issue, entity):
@@ -311,8 +336,10 @@ class Books:
         if ((f.REFUNDED if refund else f.CREDITED), fact.fact_id) not in self.told:
             return self.settle(fact, "waiting")
         entity = self.entity_of(fact)
-        if entity is None or document is None:
+        if entity is None:
             return self.settle(fact, "waiting")
+        if document is None:
+            return self.without_document(fact, entity, 0)
         made = document.take_back(fact.fact_id, fact.purpose, self.day(fact, entity))
         if made is None or not self.add(made):
             return self.settle(fact, "no_entry")
@@ -321,79 +348,6 @@ class Books:
             gone = told.movement and replace(told.movement, amount=-told.movement.amount)
             self.convert(fact, made, told.amount, fact.movement or gone)
         return self.settle(fact, "posted")
-
-    def charge(self, charge: f.Charge) -> None:
-        """Revenue of a charge that no invoice asked for, and the processor's fee."""
-        entity = self.entity_of(charge)
-        if entity is None or self.links.is_open(charge.fact_id):
-            return self.settle(charge, "waiting")
-        entry = self.entry(charge, entity)
-        if charge.application_fee is not None:
-            entry.put("debit", "clearing", charge.application_fee)
-            entry.put("credit", "application_fee_revenue", charge.application_fee)
-        elif charge.invoice is None:
-            entry.put("debit", "clearing", charge.amount)
-            entry.put("credit", "revenue", charge.amount)
-        booked_any = self.add(entry)
-        if charge.movement is not None:
-            fee = replace(entry, currency=charge.movement.currency, purpose=f.FEE, legs=[])
-            fee.put("debit", "processing_fees", charge.movement.fee)
-            fee.put("credit", "clearing", charge.movement.fee)
-            booked_any = self.add(fee) or booked_any
-            taken = charge.amount if charge.application_fee is None else charge.application_fee
-            self.convert(charge, entry, taken, charge.movement)
-        return self.settle(charge, "posted" if booked_any else "no_entry")
-
-    def dispute(self, dispute: f.Dispute) -> None:
-        """Disputed funds are parked until the dispute is decided."""
-        entity = self.entity_of(dispute)
-        if entity is None:
-            return self.settle(dispute, "waiting")
-        entry = self.entry(dispute, entity)
-        policy = self.company.entities[entity].policy(entry.day)
-        costs = policy.role("dispute_funds_withdrawn", "fee", "dispute_fees")
-        losses = policy.role("dispute_lost", "amount", "dispute_losses")
-        fees = replace(entry, legs=[])
-        own = [one for one in dispute.movements if one.currency == dispute.currency]
-        other = [one for one in dispute.movements if one.currency != dispute.currency]
-        if dispute.purpose in (f.WITHDRAWN, f.REINSTATED):
-            amount = sum(abs(one.amount) for one in own) if own else dispute.amount
-            if dispute.purpose == f.REINSTATED:
-                amount = -amount
-            fee = sum(one.fee for one in own)
-            entry.put("debit", "disputes_receivable", amount)
-            entry.put("debit", costs, fee)
-            entry.put("credit", "clearing", amount + fee)
-            for one in other:
-                fees = replace(fees, currency=one.currency)
-                fees.put("debit", costs, one.fee)
-                fees.put("credit", "clearing", one.fee)
-            if not own:
-                self.convert(dispute, entry, -amount, *other)
-        elif dispute.purpose == f.DISPUTE_CLOSED and dispute.status == "lost":
-            parked = -sum(one.amount for one in own) if own else dispute.amount
-            entry.put("debit", losses, parked)
-            entry.put("credit", "disputes_receivable", parked)
-        booked_any = [self.add(entry), self.add(fees)]
-        return self.settle(dispute, "posted" if any(booked_any) else "no_entry")
-
-    def payout(self, payout: f.Payout) -> None:
-        """Money moves from the processor to the bank; a failure is the inverse."""
-        entity = self.company.entity_of({}, payout.currency)
-        paid = self.told.get((f.PAID_OUT, payout.fact_id))
-        if entity is None:
-            return self.settle(payout, "waiting")
-        if not isinstance(paid, f.Payout):
-            return self.settle(payout, "no_entry")
-        if paid.movement is not None and paid.movement.currency != paid.currency:
-            return self.settle(payout, "rejected")
-        entry = self.entry(payout, entity)
-        fee = paid.movement.fee if paid.movement is not None else 0
-        sign = 1 if payout.purpose == f.PAID_OUT else -1
-        entry.put("debit", "bank", sign * paid.amount)
-        entry.put("debit", "processing_fees", sign * fee)
-        entry.put("credit", "clearing", sign * (paid.amount + fee))
-        return self.settle(payout, "posted" if self.add(entry) else "no_entry")
 
     def release(self, document: Document) -> None:
         """Every row still standing, dated the last day of its month."""

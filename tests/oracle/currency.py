@@ -89,7 +89,7 @@ class Valuation:
 
     def run(self, entries: Sequence[Entry]) -> list[Entry]:
         """All entries with their worth; those without a rate are left out, they wait."""
-        issue = next((one for one in entries if one.purpose == f.ISSUED), None)
+        issue = next((one for one in entries if one.purpose in (f.ISSUED, f.RECOGNISED)), None)
         document = self.spot(issue.day) if issue else None
         if issue is not None and document is None:
             return []

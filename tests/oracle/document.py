@@ -51,6 +51,7 @@ class Document:
         self.refunded = 0
         self.refunded_tax = 0
         self.losses: list[Taken] = []
+        self.lost_overdue = 0
         self.taken: dict[str, Taken] = {}
 
     def left(self) -> int:
@@ -99,13 +100,25 @@ class Document:
                 entry.put("credit", "tax_payable", tax)
 
     def take(
-        self, entry: Entry, contra: str, *, shares: Mapping[int, int], tax: int, treatment: str
+        self,
+        entry: Entry,
+        contra: str,
+        *,
+        shares: Mapping[int, int],
+        tax: int,
+        treatment: str,
+        named: bool = False,
     ) -> Taken:
         """Take net by line and tax, and book the debit side."""
         lines = {}
-        for number in sorted(shares):
-            if shares[number]:
-                lines[number] = self.lines[number].reduce(shares[number], entry.day, treatment)
+        everything = {number: state.left() for number, state in self.lines.items()}
+        whole = not named and treatment != "point_in_time" and tax == self.tax_left
+        if whole and sum(shares.values()) == sum(everything.values()) > 0:
+            lines = {number: state.cancel(entry.day) for number, state in self.lines.items()}
+        else:
+            for number in sorted(shares):
+                if shares[number]:
+                    lines[number] = self.lines[number].reduce(shares[number], entry.day, treatment)
         for place, role in enumerate((contra, "deferred_revenue")):
             for parts in lines.values():
                 entry.put("debit", role, parts[place])
@@ -154,6 +167,24 @@ class Document:
             self.losses.append(taken)
         return taken.gross
 
+    def overdue(self, entry: Entry) -> int:
+        """What is owed is lost while it is overdue; revenue goes on."""
+        amount = max(self.owed, 0)
+        role = self.entity.policy(entry.day).role(f.OVERDUE, "amount", "bad_debt")
+        entry.put("debit", role, amount)
+        entry.put("credit", "receivable", amount)
+        self.owed -= amount
+        self.lost_overdue += amount
+        return amount
+
+    def pay_overdue(self, paid: int, entry: Entry) -> None:
+        """A payment takes that loss back as far as it reaches."""
+        amount = min(paid, self.lost_overdue)
+        entry.put("debit", "receivable", amount)
+        entry.put("credit", "bad_debt", amount)
+        self.owed += amount
+        self.lost_overdue -= amount
+
     def recover(self, paid: int, day: date) -> list[Entry]:
         """A payment after a loss takes the loss back first (losses paid in part: not here)."""
         found = []
@@ -176,7 +207,10 @@ class Document:
         contra = policy.role(journal, "released", "credit_notes_contra")
         treatment = policy.treatment("credit_note", note.reason)
         shares = self.shares(note.total - note.tax, note.shares)
-        taken = self.take(entry, contra, shares=shares, tax=note.tax, treatment=treatment)
+        named = bool(note.shares)
+        taken = self.take(
+            entry, contra, shares=shares, tax=note.tax, treatment=treatment, named=named
+        )
         entry.put("credit", "receivable" if note.before_payment else "customer_credit", note.total)
         self.taken[note.fact_id] = taken
         if note.before_payment:
@@ -189,11 +223,14 @@ class Document:
             raise RejectedError("refund_exceeds_payment")
         if note is not None:
             tax = round_half_up(Fraction(note.tax * refund.amount, note.total or 1))
-            named = note.shares if refund.amount == note.total else ()
-            shares = self.shares(refund.amount - tax, named)
+            told = note.shares if refund.amount == note.total else ()
+            shares = self.shares(refund.amount - tax, told)
             contra = policy.role("refunded_by_note", "released", "credit_notes_contra")
             treatment = policy.treatment("refund", note.reason)
-            taken = self.take(entry, contra, shares=shares, tax=tax, treatment=treatment)
+            named = bool(told)
+            taken = self.take(
+                entry, contra, shares=shares, tax=tax, treatment=treatment, named=named
+            )
         elif self.issue.total > 0:
             cumulative = self.refunded + refund.amount
             tax = round_half_up(Fraction(self.tax * cumulative, self.issue.total))
@@ -221,6 +258,30 @@ class Document:
             self.refunded -= taken.gross
             self.refunded_tax -= taken.tax
         return taken.entry.inverse(day, purpose)
+
+
+def scaled(issue: f.Issue, paid: int) -> f.Issue:
+    """An invoice of another total: tax in proportion, then both cut at rounded running sums."""
+    if paid == issue.total:
+        return issue
+    taxes = [tax for line in issue.lines for tax in line.taxes]
+    tax = round_half_up(Fraction(sum(taxes) * paid, issue.total))
+    cut_taxes = iter(cut(taxes, tax))
+    nets = cut([line.net for line in issue.lines], paid - tax)
+    lines = tuple(
+        replace(line, net=net, taxes=tuple(next(cut_taxes) for _ in line.taxes))
+        for line, net in zip(issue.lines, nets, strict=True)
+    )
+    return replace(issue, total=paid, lines=lines)
+
+
+def cut(parts: Sequence[int], whole: int) -> list[int]:
+    """Each part's share of a whole, as the growth of the rounded running share."""
+    found: list[int] = []
+    for end in range(1, len(parts) + 1):
+        share = Fraction(whole * sum(parts[:end]), sum(parts) or 1)
+        found.append(round_half_up(share) - sum(found))
+    return found
 
 
 def services(issue: f.Issue, entity: Entity) -> list[Service | None]:

@@ -272,6 +272,12 @@ def spreading(basis: str, rounding: str = "last_absorbs") -> Policy:
     return replace(POLICY, schedule=Method(basis, rounding))
 
 
+def taken_back(kind: str, told: Fact, day: str) -> Fact:
+    """A note voided, or a refund failed."""
+    name = told.fact_id.split(":", 1)[1]
+    return replace(told, fact_id=f"{kind}:{name}", kind=kind, occurred_at_ms=ms(day))
+
+
 def moved(books: Books, role: str) -> dict[str, int]:
     """What each month moved a role by: credits less debits, in minor units; zero months left out.
 

@@ -26,24 +26,18 @@ from tests.unit.core_facts import (
     line,
     lost,
     moved,
-    ms,
     paid,
     part_paid,
     reasons,
     refunded,
     sides,
+    taken_back,
     tax,
     voided,
 )
 
 # Published cases P1, P6, P7: 31.00 from 15 January to 15 February.
 MONTH = line(1, 3100, "2022-01-15", "2022-02-15")
-
-
-def taken_back(kind: str, told: Fact, day: str) -> Fact:
-    """A note voided, or a refund failed."""
-    name = told.fact_id.split(":", 1)[1]
-    return replace(told, fact_id=f"{kind}:{name}", kind=kind, occurred_at_ms=ms(day))
 
 
 def movement(amount: int, fee: int, currency: str = "USD") -> BalanceTransaction:

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from streamsync.core.books import Entry
 from streamsync.core.company import CurrencyRules
 from streamsync.core.facts import Fact, InvoiceLine
-from streamsync.core.fx import NoRate, Rate, Valuation, convert, is_rate, value_foreign
+from streamsync.core.fx import NoRate, Valuation, value_foreign
+from streamsync.core.rate import Rate, convert, is_rate
 from streamsync.core.template import EntryLine
 from tests.unit import core_facts as made
 
@@ -181,6 +182,32 @@ def test_deferred_revenue_keeps_the_rate_of_the_issue_and_ends_at_nothing() -> N
         "Dr receivable 1494, Cr deferred_revenue 1235, Cr tax_payable 259"
     )
     assert worth(got) == {"receivable": 1494, "revenue": -1235, "tax_payable": -259}
+
+
+def test_a_payment_that_books_the_revenue_gives_its_document_the_rate() -> None:
+    # 10.00 EUR over three months, as one entry of money; each later month has another rate.
+    paid = entry("2026-01-15", ("debit", "clearing", 1000), ("credit", "deferred_revenue", 1000))
+    months = [
+        entry(day, ("debit", "deferred_revenue", amount), ("credit", "revenue", amount))
+        for day, amount in (("2026-01-31", 333), ("2026-02-28", 333), ("2026-03-31", 334))
+    ]
+    table = Table("USD", {"2026-01-15": "1.2", "2026-01-31": "1.3", "2026-02-28": "1.4"}, {})
+    entries = [replace(paid, purpose="payment_recognised"), *months]
+    got = value_foreign(entries, RULES, table, date(2026, 12, 31))
+    assert worth(got) == {"clearing": 1200, "revenue": -1200}
+
+
+def test_a_fee_in_another_currency_than_its_document_is_worth_its_own_rate() -> None:
+    fee = replace(
+        entry("2026-02-01", ("debit", "fees", 150), ("credit", "clearing", 150)), currency="USD"
+    )
+    issue = replace(
+        entry("2026-01-15", ("debit", "receivable", 1000), ("credit", "fees", 1000)),
+        purpose="invoice_issued",
+    )
+    table = Table("USD", {"2026-01-15": "1.2", "2026-02-01": "1"}, {})
+    got = value_foreign([issue, fee], RULES, table, date(2026, 12, 31))
+    assert shown(got, "x2026-02-01") == "Dr fees 150, Cr clearing 150"
 
 
 def test_parts_of_a_payment_clear_the_receivable_exactly() -> None:

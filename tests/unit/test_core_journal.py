@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date
 
 import pytest
@@ -32,6 +33,7 @@ from tests.unit.core_facts import (
     reasons,
     refunded,
     sides,
+    taken_back,
     tax,
     voided,
 )
@@ -150,6 +152,34 @@ def test_a_payment_waits_for_no_earlier_event() -> None:
         ("clearing", "debit"): 900,
         ("receivable", "credit"): 900,
     }
+
+
+def test_a_credit_of_all_that_is_left_takes_credit_lines_and_their_taxes_too() -> None:
+    # 90.00 for the quarter, taxed here; 30.00 back for a year, taxed there.
+    here, there = replace(tax(1800), tax_code="here"), replace(tax(600), tax_code="there")
+    facts = [
+        issued(
+            "2022-01-01",
+            line(1, 9000, "2022-01-01", "2022-04-01", here),
+            line(2, 3000, "2022-01-01", "2023-01-01", there, direction="credit"),
+        ),
+        credited("2022-02-01", 6000, 1200),
+    ]
+    books = book(*facts)
+    assert max(moved(books, "deferred_revenue")) == FEB
+    assert sum(moved(books, "deferred_revenue").values()) == 0
+    # January: 31.00 of the quarter less 31/365 of 30.00.
+    assert moved(books, "revenue") == {JAN: 3100 - 254}
+    assert moved(books, "contra") == {FEB: -(3100 - 254)}
+    by_code: Counter[str] = Counter()
+    for each in (one for entry in books.entries for one in entry.lines):
+        if each.tax is not None:
+            by_code[each.tax.tax_code or ""] += each.amount_minor * (1 - 2 * (each.side == "debit"))
+    assert by_code == {"here": 0, "there": 0}
+    undone = book(*facts, taken_back("credit_note_voided", facts[1], "2022-03-05"))
+    assert sum(moved(undone, "deferred_revenue").values()) == 0
+    assert sum(moved(undone, "revenue").values()) == 6000
+    assert sum(moved(undone, "tax_payable").values()) == 1200
 
 
 def test_facts_before_the_first_policy_wait_for_it() -> None:

@@ -116,6 +116,14 @@ def test_paid_out_of_band_or_nothing_to_pay_books_nothing() -> None:
     assert not book(zero, paid("2022-01-06", 0)).entries
 
 
+def test_of_a_payment_out_of_band_only_the_part_from_the_balance_counts() -> None:
+    books = book(MONTHLY, paid("2022-01-06", 2_000, balance=1_000, elsewhere=True))
+    assert sides(entry_of(books, "payment_recognised")) == {
+        ("customer_credit", "debit"): 1_000,
+        ("revenue", "credit"): 1_000,
+    }
+
+
 def test_a_negative_total_is_owed_to_the_customer() -> None:
     negative = issued("2022-01-05", line(1, 1_000, direction="credit"), line(2, 400))
     books = book(negative, paid("2022-01-06", 0))

@@ -76,7 +76,8 @@ def _book_payment(desk: Desk, fact: Fact) -> None:
         desk.nothing(fact, "settled_by_payment")
         return
     invoice = _invoice_of(desk, fact)
-    charged = payment.amount_minor - payment.overpaid_minor
+    # What went past the gateway is not in its books: of such a payment only the balance counts.
+    charged = 0 if payment.out_of_band else payment.amount_minor - payment.overpaid_minor
     paid = charged + payment.from_balance_minor
     total = signed_total(invoice)
     if payment.out_of_band and not payment.from_balance_minor:
@@ -90,7 +91,8 @@ def _book_payment(desk: Desk, fact: Fact) -> None:
     method = method_of(desk.template_policy(on, "revenue_released"))
     document = issue(fact, scaled(invoice, paid if total > 0 else total), on, desk.zone, method)
     if total < 0:
-        desk.post(fact, "invoice_issued_negative", issued_amounts(document))
+        amounts = issued_amounts(document)
+        desk.post(fact, "invoice_issued_negative", amounts, purpose="payment_recognised")
     else:
         amounts = {
             **issued_amounts(document),
@@ -100,7 +102,7 @@ def _book_payment(desk: Desk, fact: Fact) -> None:
         }
         reference = payment.gateway_reference
         desk.post(fact, "payment_recognised", amounts, reference, purpose="payment_recognised")
-        if payment.overpaid_minor:
+        if payment.overpaid_minor and not payment.out_of_band:
             over = {"amount": (Portion(payment.overpaid_minor),)}
             desk.post(fact, "payment_overpaid", over, reference, purpose="payment_overpaid")
     desk.document = document
