@@ -77,7 +77,8 @@ class OneLane:
         found: dict[int, Recovered] = {}
         changelog = self.runtime.changelog
         wanted = range(self.partitions) if partitions is None else partitions
-        plan = RecoveryPlan(self.app_id, self.source, changelog, wanted)
+        look_again = self.lanes.catalog.look_again
+        plan = RecoveryPlan(self.app_id, self.source, changelog, wanted, look_again)
         progress = Progress(LANE, lambda _partition, _left: None)
         recover(plan, self.lanes.cluster, threading.Event(), ready or found.__setitem__, progress)
         return found

@@ -17,6 +17,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from streamsync.brokers import Brokers
 from streamsync.engine.lane import RECORD_BYTES_MAX, TopicSpec, Topology
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 # An open transaction holds back every reader of the partitions that it touches.
 TRANSACTION_TIMEOUT_MS = 10_000
 ADMIN_TIMEOUT_S = 15.0
+# A broker that has just come back doesn't know all topics yet.
+UNKNOWN_LOOKS = 6
+UNKNOWN_PAUSE_S = 1.0
 _QUIET_S = 10.0
 
 
@@ -57,7 +61,11 @@ def _client_log() -> logging.Logger:
 
 
 class TopicError(Exception):
-    """A topic is not what the topology says; the worker doesn't start."""
+    """A topic is not what the topology says, or not what it was; the worker doesn't run."""
+
+
+class TopicGone(TopicError):
+    """The broker doesn't know a topic that was there."""
 
 
 class LaneProducer(Producer):
@@ -219,12 +227,21 @@ class Catalog:
         return self._ids[topic]
 
     def look_again(self) -> None:
-        """Raise `TopicError` when a topic has another number of partitions than it had.
+        """Raise `TopicError` when a topic has other partitions than it had, or is gone; blocks.
 
-        Kafka lets an operator add some at any time; blocks.
+        Kafka lets an operator add some, or delete a topic, at any time. One that the broker doesn't
+        know is asked for a few times, since one that has just come back doesn't know all yet.
         """
         with self._lock:
-            self._check({name: TopicSpec(name, n) for name, n in self._partitions.items()})
+            wanted = {name: TopicSpec(name, n) for name, n in self._partitions.items()}
+            for attempt in Retrying(
+                stop=stop_after_attempt(UNKNOWN_LOOKS),
+                wait=wait_fixed(UNKNOWN_PAUSE_S),
+                retry=retry_if_exception_type(TopicGone),
+                reraise=True,
+            ):
+                with attempt:
+                    self._check(wanted)
 
     def _create(self, wanted: Mapping[str, TopicSpec]) -> None:
         admin = self._cluster.admin()
@@ -248,7 +265,14 @@ class Catalog:
         admin = self._cluster.admin()
         found = admin.describe_topics(TopicCollection(list(wanted)))
         for name, future in found.items():
-            description = future.result(ADMIN_TIMEOUT_S)
+            try:
+                description = future.result(ADMIN_TIMEOUT_S)
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART and name in self._ids:
+                    raise TopicGone(_gone(name, "was deleted")) from error
+                raise
+            if self._ids.get(name, str(description.topic_id)) != str(description.topic_id):
+                raise TopicError(_gone(name, "was deleted and created anew"))
             count = len(description.partitions)
             if count != wanted[name].partitions:
                 raise TopicError(
@@ -258,3 +282,11 @@ class Catalog:
                 )
             self._partitions[name] = count
             self._ids[name] = str(description.topic_id)
+
+
+def _gone(name: str, how: str) -> str:
+    return (
+        f"Topic {name!r} {how} while this worker ran, so it stops; what it had committed is in the "
+        "other topics. Restore the topic, if what was in it is still needed; then start the worker "
+        "again: it creates the topics that it needs, and refuses to skip records of a source."
+    )

@@ -29,7 +29,12 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPar
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from streamsync.engine.cluster import ADMIN_TIMEOUT_S, Cluster
+from streamsync.engine.cluster import (
+    ADMIN_TIMEOUT_S,
+    UNKNOWN_LOOKS,
+    UNKNOWN_PAUSE_S,
+    Cluster,
+)
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +43,6 @@ _FETCH_BYTES = 4 << 20
 _FETCH_WAIT_MS = 500
 _READ_UNCOMMITTED = 0
 _TIMEOUT_S = 30.0
-_UNKNOWN_LOOKS = 6
-_UNKNOWN_PAUSE_S = 1.0
 _UNKNOWN = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
@@ -78,13 +81,13 @@ def find_open(cluster: Cluster, places: Iterable[Place]) -> dict[Place, tuple[in
     """
     admin = cluster.admin()
     wanted = set(places)
-    for attempt in range(_UNKNOWN_LOOKS):
+    for attempt in range(UNKNOWN_LOOKS):
         stable = _ends(admin, wanted, IsolationLevel.READ_COMMITTED)
         unknown = wanted - stable.keys() - cluster.deleted
         if not unknown:
             break
-        if attempt < _UNKNOWN_LOOKS - 1:
-            time.sleep(_UNKNOWN_PAUSE_S)
+        if attempt < UNKNOWN_LOOKS - 1:
+            time.sleep(UNKNOWN_PAUSE_S)
     else:
         log.warning("Topics that lanes wrote to were deleted: %s", sorted(unknown))
         cluster.deleted |= unknown

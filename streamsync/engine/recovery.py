@@ -15,6 +15,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aiokafka.errors import KafkaError as AioKafkaError
@@ -61,6 +62,8 @@ class RecoveryPlan:
     source: str
     changelog: Changelog
     partitions: Sequence[int]
+    look_again: Callable[[], None]
+    """Raises where waiting is no use: a topic is gone."""
 
     @property
     def lane(self) -> str:
@@ -81,7 +84,7 @@ def recover(
     """Recover partitions and hand each to `ready` as soon as it is; blocks, until cancelled.
 
     Tries again while no broker answers. Raises `RecoveryCancelled`, `PositionLost` when going on
-    would skip records, or `RowDamaged` when rows would be left out.
+    would skip records, `RowDamaged` when rows would be left out, or what `look_again` raises.
     """
     with ThreadPoolExecutor(min(_INIT_THREADS, len(plan.partitions)), "init") as pool:
         fencing = {
@@ -149,6 +152,8 @@ class _Recovery:
             except (KafkaException, AioKafkaError, TimeoutError, DatabaseTrouble) as error:
                 self.close()  # what was read and not written is read again
                 _wait(self.cancelled, f"Lane {self.plan.lane} can't be recovered yet: {error}")
+                with suppress(KafkaException, TimeoutError):  # the broker may be away
+                    self.plan.look_again()
 
     def close(self) -> None:
         reader, self._reader = self._reader, None

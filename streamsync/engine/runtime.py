@@ -161,6 +161,7 @@ class LaneRuntime:
             source=self.spec.source,
             changelog=self.changelog,
             partitions=sorted(partitions),
+            look_again=lanes.catalog.look_again,
         )
         running = asyncio.get_running_loop().run_in_executor(
             lanes.pool, lambda: recover(plan, lanes.cluster, cancel, ready, progress)

@@ -97,6 +97,7 @@ class LaneRecovery(Recovery):
             count = self._lanes.catalog.partitions(lane.spec.source)
             left = [p for p in range(count) if TP(lane.spec.source, p) not in assigned]
             if left:
+                self._lanes.catalog.look_again()  # it may be gone by now
                 raise RuntimeError(
                     f"Nobody was assigned partitions {left} of {lane.spec.source!r}, the source "
                     f"of lane {lane.spec.name!r}: the topic was not known when the worker "

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from tests.engine_run import side_by_side
-from tests.scenarios import beside_faust, releases, rolling, standby, trimmed
+from tests.scenarios import beside_faust, deleted, releases, rolling, standby, trimmed
 
 SCENARIOS = {
     "standby": standby.read_and_promote,
@@ -15,6 +15,9 @@ SCENARIOS = {
     "releases": releases.upgrade,
     "rolling": rolling.restart_one_after_the_other,
     "trimmed": trimmed.delete_before_it_reads,
+    "source deleted": deleted.delete_the_source,
+    "output deleted": deleted.delete_an_output,
+    "changelog deleted": deleted.delete_a_changelog,
     "beside": beside_faust.work_beside_lanes,
 }
 
@@ -55,6 +58,13 @@ def test_records_deleted_before_they_are_read_stop_the_worker_and_nothing_is_ski
     outcomes: dict[str, str],
 ) -> None:
     assert outcomes["trimmed"] == ""
+
+
+@pytest.mark.parametrize("topic", ["source", "output", "changelog"])
+def test_a_topic_deleted_under_a_worker_ends_it_with_a_sentence(
+    topic: str, outcomes: dict[str, str]
+) -> None:
+    assert outcomes[f"{topic} deleted"] == ""
 
 
 def test_agents_tables_routes_timers_commands_and_sensors_work_beside_lanes_and_see_their_rows(

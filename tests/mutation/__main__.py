@@ -17,10 +17,12 @@ from tests.mutation.harness import ROOT, Harness, Verdict
 from tests.mutation.mutants import Mutant, mutants_of
 
 CORE = ROOT / "streamsync" / "core"
-# What decides amounts, dates and what is posted. The rest of core/ is records, names and reasons.
+# What decides amounts, dates and what is posted. The rest of core/ is records, names and reasons,
+# and the company's own data as it was read.
 MODULES = (
     "booking",
     "books",
+    "calendar",
     "closing",
     "contract",
     "document",
@@ -28,11 +30,18 @@ MODULES = (
     "fx",
     "issue",
     "journal",
+    "matching",
+    "money",
     "policy",
     "position",
     "posting",
+    "rate",
+    "receivables",
+    "restoration",
     "revenue",
     "schedule",
+    "standing",
+    "template",
     "termination",
     "usage",
 )

@@ -223,6 +223,8 @@ def test_any_order_of_any_life_ends_in_the_oracles_books() -> None:
     check_agreement()
     assert played["lives"] >= LIVES
     assert played["entries"] > played["lives"]
+    if LIVES < 1_000:
+        return
     for common in ("settlement_arrived", "payment_recognised", *ENTITIES):
         assert played[common] > played["lives"] / 20, (common, played)
     for rare in ("invoice_overdue", "overdue_paid", "invoice_recovered", "refund_failed"):

@@ -219,6 +219,6 @@ def test_a_producer_that_can_not_be_made_yet_is_made_later(monkeypatch: pytest.M
 
     monkeypatch.setattr(recovery, "_wait", lambda *_: None)
     changelog: Any = SimpleNamespace(lane="lane", topic="app-lane-changelog")
-    plan = recovery.RecoveryPlan("app", "in", changelog, [0])
+    plan = recovery.RecoveryPlan("app", "in", changelog, [0], lambda: None)
     cluster: Any = SimpleNamespace(transactional=transactional)
     assert recovery._fence(plan, 0, cluster, threading.Event()) is made
