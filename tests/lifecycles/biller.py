@@ -8,14 +8,16 @@ balance, and each move picks among what could happen next, in the shapes of Stri
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from tests.stripe_payloads import charge, credit_note, event, invoice, line, refund, tax
 
+from . import meter, processor
+from .bill import Bill
 from .life import Choose, Event, Market
 
 T = TypeVar("T")
+Move = Callable[["Biller"], None]
 DAY = 86_400
 BEGIN = 1_767_139_200  # 2025-12-31T00:00:00Z: still December in New York, soon January in Tokyo
 DAYS_ON = (0, 1, 9, 17, 31, 44)
@@ -25,56 +27,17 @@ AMOUNTS = (3100, 0, 1, 99, 1000, 9_000, 36_500, 7_777)
 SHARES = (2, 1, 3, 7)
 
 
-@dataclass
-class Bill:
-    """An invoice as the biller knows it. Amounts are minor units."""
-
-    payload: dict[str, Any]
-    total: int
-    nets: list[int]
-    taxes: list[int]
-    from_balance: int = 0
-    state: str = "open"
-    charged: int = 0
-    noted: int = 0
-    noted_tax: int = 0
-    refunds: list[dict[str, Any]] = field(default_factory=list)
-    noted_refunds: int = 0
-    notes: list[dict[str, Any]] = field(default_factory=list)
-    """Notes that may still be voided."""
-    disputed: str = ""
-    overdue: bool = False
-
-    @property
-    def due(self) -> int:
-        """What is still to be paid."""
-        return self.total - self.from_balance - self.noted
-
-    @property
-    def refunded(self) -> int:
-        """What went back to the card."""
-        return sum(one["amount"] for one in self.refunds if one["status"] != "failed")
-
-    @property
-    def left(self) -> int:
-        """What may still be given back."""
-        return self.charged + self.from_balance - self.noted - self.plain_refunds
-
-    @property
-    def plain_refunds(self) -> int:
-        """Refunds that no credit note explains."""
-        return self.refunded - self.noted_refunds
-
-
 class Biller:
     """The life of one subscription."""
 
     def __init__(
         self, choose: Choose, market: Market, number: int, *, processor: bool = False
     ) -> None:
-        """Nothing has happened yet. `processor`: the processor tells its fees and disputes too."""
+        """Nothing has happened yet. `processor`: also fees and disputes are told, and usage."""
         self.processor = processor
         self.cash = 0
+        self.used: dict[str, int] = {}
+        """Usage documents, and when their period began."""
         self.choose = choose
         self.market = market
         self.number = number
@@ -92,136 +55,16 @@ class Biller:
         days = self.pick(DAYS_ON)
         self.clock += days * DAY
         self.clock += (self.pick(HOURS) - self.clock // 3600 % 24) % 24 * 3600
-        possible: list[Callable[[], None]] = [self.bill, self.change, self.subscription]
+        possible: list[Move] = [Biller.bill, Biller.change, Biller.subscription]
         if self.unpaid():
-            possible += [self.pay, self.note_before_payment, self.void, self.give_up, self.fail]
-            possible += [self.overdue]
+            possible += [Biller.pay, Biller.fail, Biller.overdue]
+        if self.open_plans():
+            possible += [Biller.note_before_payment, Biller.void, Biller.give_up]
         if self.paid():
-            possible += [self.refund, self.note_to_balance]
+            possible += [Biller.refund, Biller.note_to_balance]
         if self.processor and self.choose(2):
-            possible = self.processor_moves()
-        self.pick(possible)()
-
-    def processor_moves(self) -> list[Callable[[], None]]:
-        """What the processor may tell next, beside what the billing system does."""
-        found: list[Callable[[], None]] = []
-        if self.cash > 0:
-            found.append(self.payout)
-        if any(bill.charged and bill.state == "paid" for bill in self.bills):
-            found.append(self.dispute)
-        if any(bill.state == "marked_uncollectible" and bill.due > 0 for bill in self.bills):
-            found.append(self.recover)
-        if self.paid():
-            found.append(self.note_with_refund)
-        if any(bill.refunds for bill in self.bills):
-            found.append(self.refund_fails)
-        if any(bill.notes for bill in self.bills):
-            found.append(self.void_note)
-        return found or [self.lone_charge, self.bill]
-
-    def lone_charge(self) -> None:
-        """A charge that no invoice asked for."""
-        self.charged(f"ch_{self.name()}", None, self.pick(AMOUNTS[2:]))
-
-    def payout(self) -> None:
-        """What the processor holds goes to the bank; sometimes it comes back."""
-        amount = self.part(self.cash)
-        self.cash -= amount
-        payload = {
-            "id": f"po_{self.name()}",
-            "object": "payout",
-            "amount": amount,
-            "currency": self.settled_in,
-            "arrival_date": self.clock + DAY,
-            "created": self.clock,
-            "status": "paid",
-            "method": "standard",
-            "type": "bank_account",
-            "balance_transaction": self.moved("payout", -amount, 0),
-        }
-        self.tell("payout.paid", payload, f"of {amount}")
-        if self.choose(4) == 3:
-            self.clock += 3 * DAY
-            self.cash += amount
-            failed = payload | {"status": "failed", "failure_code": "account_closed"}
-            self.tell("payout.failed", failed, f"of {amount}")
-
-    def dispute(self) -> None:
-        """A customer objects to a charge: funds are withdrawn, and it is won or lost."""
-        bills = [bill for bill in self.bills if bill.charged and bill.state == "paid"]
-        bill = self.pick(bills)
-        if bill.disputed:
-            return self.subscription()
-        bill.disputed = f"dp_{self.name()}"
-        amount = self.part(bill.charged)
-        fee = self.pick((1500, 0))
-        taken = self.movement("adjustment", -amount, fee)
-        won = self.choose(2)
-        payload = {
-            "id": bill.disputed,
-            "object": "dispute",
-            "amount": amount,
-            "currency": self.market.currency,
-            "charge": f"ch_{bill.payload['id']}",
-            "payment_intent": None,
-            "created": self.clock,
-            "reason": "general",
-            "status": "needs_response",
-            "balance_transactions": [],
-        }
-        self.tell("charge.dispute.created", payload, f"of {amount} on {bill.payload['id']}")
-        payload = payload | {"balance_transactions": [taken]}
-        self.tell("charge.dispute.funds_withdrawn", payload, f"{amount} and a fee of {fee}")
-        self.cash += taken["net"]
-        if self.choose(3) == 2:
-            return None
-        self.clock += self.pick((1, 30)) * DAY
-        status = "won" if won else "lost"
-        if won:
-            back = self.movement("adjustment", amount, 0)
-            payload = payload | {"balance_transactions": [taken, back]}
-            self.tell("charge.dispute.funds_reinstated", payload | {"status": "won"}, f"{amount}")
-            self.cash += back["net"]
-        return self.tell("charge.dispute.closed", payload | {"status": status}, status)
-
-    def recover(self) -> None:
-        """An invoice that was given up is paid after all."""
-        lost = [one for one in self.bills if one.state == "marked_uncollectible" and one.due > 0]
-        self.pay_bill(self.pick(lost))
-
-    def refund_fails(self) -> None:
-        """The last refund of a bill did not arrive."""
-        bill = self.pick([one for one in self.bills if one.refunds])
-        last = bill.refunds[-1]
-        if last["status"] == "failed" or last.get("noted"):
-            return self.subscription()
-        bill.refunds[-1] = last | {"status": "failed"}
-        back = self.movement("refund_failure", last["amount"], 0)
-        self.cash += back["net"]
-        if self.market.settled and self.choose(2):
-            back = back | {"amount": back["amount"] + 1, "net": back["net"] + 1}
-            last = last | {"failure_balance_transaction": back}
-        payload = last | {
-            "charge": f"ch_{bill.payload['id']}",
-            "currency": self.market.currency,
-            "status": "failed",
-            "failure_reason": "expired_or_canceled_card",
-        }
-        return self.tell("charge.refund.updated", payload, f"failed on {bill.payload['id']}")
-
-    def void_note(self) -> None:
-        """A credit note is taken back."""
-        bill = self.pick([one for one in self.bills if one.notes])
-        note = bill.notes.pop()
-        before = note["type"] == "pre_payment"
-        if before and bill.state != "open":
-            return self.subscription()
-        bill.noted -= note["total"]
-        bill.noted_tax -= sum(one["amount"] for one in note["tax_amounts"])
-        if not before:
-            self.balance += note["total"]
-        voided = note | {"status": "void", "voided_at": self.clock}
-        return self.tell("credit_note.voided", voided, f"on {note['invoice']}")
+            possible = [*processor.moves(self), *meter.moves(self)] or [Biller.bill]
+        self.pick(possible)(self)
 
     def charged(self, charge_id: str, invoice_id: str | None, amount: int) -> None:
         """The processor took an amount from a card, and keeps its fee."""
@@ -328,19 +171,23 @@ class Biller:
         if bill.overdue:
             return self.subscription()
         bill.overdue = True
-        return self.tell("invoice.overdue", bill.payload, f"{bill.due} of {bill.payload['id']}")
+        self.tell("invoice.overdue", bill.payload, f"{bill.due} of {bill.payload['id']}")
+        if self.choose(2):
+            self.clock += self.pick((1, 20)) * DAY
+            self.pay_bill(bill)
+        return None
 
     def void(self) -> None:
         """An open invoice is voided."""
-        self.close(self.pick(self.unpaid()), "voided")
+        self.close(self.pick(self.open_plans()), "voided")
 
     def give_up(self) -> None:
         """An open invoice is marked uncollectible."""
-        self.close(self.pick(self.unpaid()), "marked_uncollectible")
+        self.close(self.pick(self.open_plans()), "marked_uncollectible")
 
     def note_before_payment(self) -> None:
         """A credit note on an open invoice; one of the whole pays it."""
-        bill = self.pick(self.unpaid())
+        bill = self.pick(self.open_plans())
         total = self.part(bill.due)
         self.note(bill, total, "pre_payment", None)
         if bill.due == 0:
@@ -523,9 +370,14 @@ class Biller:
         """Open invoices with something to pay."""
         return [bill for bill in self.bills if bill.state == "open" and bill.due > 0]
 
+    def open_plans(self) -> list[Bill]:
+        """Those of them that bill no usage."""
+        return [bill for bill in self.unpaid() if not bill.metered]
+
     def paid(self) -> list[Bill]:
         """Paid invoices that can still give something back."""
-        return [bill for bill in self.bills if bill.state == "paid" and bill.left > 0]
+        paid = [bill for bill in self.bills if bill.state == "paid" and not bill.metered]
+        return [bill for bill in paid if bill.left > 0]
 
     def part(self, amount: int) -> int:
         """All of an amount, or a part of it that is not zero."""

@@ -60,7 +60,7 @@ class Event:
 
     def __repr__(self) -> str:
         when = datetime.fromtimestamp(self.at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        return f"{when} {self.body['type']} {self.text}"
+        return f"{when} {self.body.get('type') or self.body['kind']} {self.text}"
 
 
 @dataclass(frozen=True, slots=True)

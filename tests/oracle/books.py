@@ -61,6 +61,7 @@ class Books:
         self.entries: list[Entry] = []
         self.bills: list[Bill] = []
         self.outcomes: dict[Key, str] = {}
+        self.issued: list[tuple[f.Fact, Document]] = []
         self.notes_by_refund = self.settled_notes()
         documents = {key: self.issue(x) for key, x in self.told.items() if isinstance(x, f.Issue)}
         processor = Processor(self)
@@ -219,6 +220,7 @@ class Books:
         entry = self.entry(issue, entity)
         document.issued(entry)
         self.post(issue, entry, issue.total)
+        self.issued.append((issue, document))
         return document
 
     def at_payment(self, fact: f.Fact, issue: f.Issue, entity: str) -> bool:
@@ -252,6 +254,7 @@ class Books:
             entry.put("debit", "customer_credit", issue.total)
         document.earned(entry)
         self.post(payment, entry, paid)
+        self.issued.append((payment, document))
         return document
 
     def pay(self, payment: f.Payment, document: Document | None) -> None:

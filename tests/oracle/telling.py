@@ -311,7 +311,7 @@ def usage_of(event: Obj) -> Usage:
         at=second_of(event, "occurred_at"),
         customer=text(event, "account"),
         currency=text(event, "currency"),
-        invoice=None,
+        invoice=text(event, "document"),
         document=text(event, "document"),
         quantity=text(usage, "quantity"),
         price=text(usage, "price"),

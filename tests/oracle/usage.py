@@ -26,19 +26,19 @@ class Metered:
         """Nothing is booked yet."""
         self.books = books
         self.used: dict[str, list[f.Usage]] = {}
-        self.billed: dict[str, list[tuple[f.Issue, int]]] = {}
+        self.billed: dict[str, list[tuple[f.Fact, int]]] = {}
 
     def book(self) -> None:
         """Every usage document, by its records and the lines that bill it."""
         for fact in self.books.told.values():
             if isinstance(fact, f.Usage):
                 self.used.setdefault(fact.document, []).append(fact)
-            elif isinstance(fact, f.Issue):
-                for line in fact.lines:
-                    if line.contract:
-                        self.billed.setdefault(line.contract, []).append((fact, line.net))
-        for document, records in self.used.items():
-            self.walk(sorted(records, key=lambda one: (one.at, one.fact_id)), document)
+        for fact, document in self.books.issued:
+            for line in document.issue.lines:
+                if line.contract:
+                    self.billed.setdefault(line.contract, []).append((fact, line.net))
+        for name, records in self.used.items():
+            self.walk(sorted(records, key=lambda one: (one.at, one.fact_id)), name)
 
     def walk(self, records: list[f.Usage], document: str) -> None:
         """Position: billed less earned; below zero it is unbilled."""
@@ -72,7 +72,7 @@ class Metered:
                 net = self.billed[document][at][1]
                 cleared = max(-position, 0) - max(-(position + net), 0)
                 position += net
-                self.clear(fact, entity, cleared)
+                self.clear(fact, entity, cleared, document)
 
     def price(self, record: f.Usage, entity: str) -> Mapping[str, Any]:
         """The price in force on the first day of the billing period."""
@@ -95,9 +95,9 @@ class Metered:
         entry.put("credit", "revenue", cost)
         self.books.add(entry)
 
-    def clear(self, fact: f.Fact, entity: str, amount: int) -> None:
-        """An invoice bills what was earned before."""
-        entry = self.entry(fact, entity, f.CLEARED)
+    def clear(self, fact: f.Fact, entity: str, amount: int, document: str) -> None:
+        """An invoice bills what was earned before: an entry of the usage document."""
+        entry = replace(self.entry(fact, entity, f.CLEARED), invoice=document)
         entry.put("debit", "deferred_revenue", amount)
         entry.put("credit", "unbilled_receivable", amount)
         self.books.add(entry)

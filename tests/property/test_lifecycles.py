@@ -225,9 +225,9 @@ def test_any_order_of_any_life_ends_in_the_oracles_books() -> None:
     assert played["entries"] > played["lives"]
     if LIVES < 1_000:
         return
-    for common in ("settlement_arrived", "payment_recognised", *ENTITIES):
-        assert played[common] > played["lives"] / 20, (common, played)
-    for rare in ("invoice_overdue", "overdue_paid", "invoice_recovered", "refund_failed"):
+    for common in ("settlement_arrived", "payment_recognised", "usage_recorded", *ENTITIES):
+        assert played[common] > played["lives"] / 40, (common, played)
+    for rare in ("invoice_overdue", "overdue_paid", "invoice_recovered", "unbilled_cleared"):
         assert played[rare] > 0, (rare, played)
 
 
@@ -419,6 +419,9 @@ def matters(life: Life, at: int, read: oracle.Company) -> bool:
 def corrupted(event: Event) -> Event:
     """The event with its amount one higher; an invoice's first line and its total."""
     body: Any = json.loads(event.raw)
+    if "streamsync" in body:
+        body["usage"]["quantity"] = str(int(float(body["usage"]["quantity"])) + 1_000)
+        return replace(event, body=body)
     payload = body["data"]["object"]
     kind = body["type"]
     if kind == "invoice.finalized":

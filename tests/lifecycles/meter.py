@@ -1,0 +1,74 @@
+"""Usage of a life: told day by day as canonical events, billed later by a line that names it.
+
+Problem: usage is earned before or after it is billed, in any order of arrival. How: a document
+holds one price's usage of a calendar month; an invoice of any amount may bill it, more than once.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from .life import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .biller import Biller
+
+# What examples/acme/prices.yaml prices.
+PRICES = {"usd": ("api-calls", "storage-gb"), "jpy": ("api-calls",)}
+QUANTITIES = ("120", "9990.5", "0", "35000")
+BILLED = (3100, 1, 36_500)
+
+
+def moves(biller: Biller) -> list[Callable[[Biller], None]]:
+    """What may be used or billed next."""
+    if biller.market.currency not in PRICES:
+        return []
+    return [use, bill] if biller.used else [use]
+
+
+def use(biller: Biller) -> None:
+    """Usage of a day."""
+    price = biller.pick(PRICES[biller.market.currency])
+    first = datetime.fromtimestamp(biller.clock, UTC).replace(day=1, hour=0, minute=0, second=0)
+    after = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+    document = f"usage/{price}/{biller.customer}/{first:%Y-%m}"
+    biller.used[document] = int(first.timestamp())
+    quantity = biller.pick(QUANTITIES)
+    body: dict[str, Any] = {
+        "streamsync": "1",
+        "id": f"use_{biller.name()}",
+        "kind": "usage_recorded",
+        "source": "stripe",
+        "account": biller.customer,
+        "document": document,
+        "currency": biller.market.currency.upper(),
+        "occurred_at": moment(datetime.fromtimestamp(biller.clock, UTC)),
+        "usage": {
+            "meter": price,
+            "quantity": quantity,
+            "price": price,
+            "product": "prod_a",
+            "period_from": moment(first),
+            "period_to": moment(after),
+        },
+    }
+    biller.events.append(Event(biller.clock, body, f"{quantity} of {document}"))
+
+
+def bill(biller: Biller) -> None:
+    """An invoice of one line for the usage of a document."""
+    document = biller.pick(sorted(biller.used))
+    made = biller.plain_line(
+        biller.pick(BILLED), biller.clock, start=min(biller.used[document], biller.clock)
+    )
+    made["metadata"] = {"streamsync_contract": document}
+    biller.issue([made])
+    biller.bills[-1].metered = True
+
+
+def moment(when: datetime) -> str:
+    """RFC 3339."""
+    return when.isoformat().replace("+00:00", "Z")
