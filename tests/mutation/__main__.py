@@ -49,6 +49,7 @@ TESTS = (
     "tests/unit/test_core_*.py",
     "tests/unit/test_topology_*.py",
     "tests/property/test_core_*.py",
+    "tests/property/test_topology_*.py",
     "tests/property/test_lifecycles.py",
     "tests/contract/test_published_figures_*.py",
 )
