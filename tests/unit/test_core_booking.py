@@ -68,9 +68,9 @@ def test_the_whole_books_what_its_earlier_parts_did_not() -> None:
     assert [sides(one)["clearing", "debit"] for one in books.entries
             if one.purpose == "payment_applied"] == [1000, 2100]  # fmt: skip
     assert moved(books, "receivable") == {}
-    assert reasons(book(issue, first, paid("2022-01-18", 900))) == {
-        "payment_applied:in_1": "payment_total_mismatch"
-    }
+    broken = book(issue, first, paid("2022-01-18", 900))
+    assert reasons(broken) == {"payment_applied:in_1": "payment_total_mismatch"}
+    assert broken.refused[0].detail == "900 paid in all, its earlier parts add up to 1000"
 
 
 def test_a_part_that_pays_what_a_credit_note_left_waits_for_the_whole() -> None:
@@ -153,6 +153,19 @@ def test_a_voided_note_is_the_exact_inverse() -> None:
     by_refund = credited("2022-02-01", 4500, settlement="refund")
     nothing = book(issue, by_refund, taken_back("credit_note_voided", by_refund, "2022-02-20"))
     assert reasons(nothing)["credit_note_voided:cn_1"] in ("settled_by_refund", "nothing_booked")
+
+
+def test_what_a_voided_note_had_forgiven_is_owed_again() -> None:
+    note = credited("2022-01-16", 600, settlement="receivable")
+    voided = taken_back("credit_note_voided", note, "2022-01-17")
+    books = book(issued("2022-01-15", MONTH), note, voided, lost("2022-01-18"))
+    assert moved(books, "receivable") == {}
+    assert sides(entry_of(books, "invoice_uncollectible"))["receivable", "credit"] == 3100
+
+
+def test_nothing_given_back_is_nothing_whether_or_not_its_invoice_was_seen() -> None:
+    books = book(credited("2022-01-16", 0))
+    assert reasons(books) == {"credit_note_issued:cn_1": "amount_zero"}
 
 
 def test_a_refund_that_fails_never_left() -> None:

@@ -15,7 +15,20 @@ from streamsync.core.company import Choices, Policy
 from streamsync.core.facts import Contract, ContractSegment, Fact
 from streamsync.core.journal import Books, book_document
 from streamsync.core.position import Billed
-from tests.unit.core_facts import FAR, POLICY, book, issued, line, moved, ms, spreading
+from tests.unit.core_facts import (
+    FAR,
+    POLICY,
+    book,
+    credited,
+    entry_of,
+    issued,
+    line,
+    moved,
+    ms,
+    reasons,
+    sides,
+    spreading,
+)
 
 EVEN = spreading("even_month")
 
@@ -308,6 +321,16 @@ def test_an_invoice_line_of_a_contract_is_deferred_until_the_contract_earns_it()
     assert books.next_release is None
 
 
+def test_a_credit_of_what_bills_a_contract_comes_out_of_what_is_deferred() -> None:
+    billed = replace(line(1, 12_000, "2022-01-01", "2022-02-01"), contract="ct_1")
+    note = credited("2022-01-10", 2_000)
+    books = book(issued("2022-01-01", billed), note)
+    assert sides(entry_of(books, "credit_note_issued")) == {
+        ("deferred_revenue", "debit"): 2_000,
+        ("receivable", "credit"): 2_000,
+    }
+
+
 def test_invoice_bundles_share_their_net_and_refuse_a_line_without_price() -> None:
     def part(no: int, amount: int, standalone: int | None) -> object:
         service = line(no, amount, "2022-01-01", "2022-02-01")
@@ -323,6 +346,15 @@ def test_invoice_bundles_share_their_net_and_refuse_a_line_without_price() -> No
         if each.role == "revenue"
     ]
     assert released == [46_667, 26_667, 26_666]
+    # A part that is given away bears nothing of the price.
+    free = book(issued("2022-01-01", part(1, 100, 100), part(2, 0, 0)))  # type: ignore[arg-type]
+    assert moved(free, "revenue") == {"2022-01": 100}
+    # All that is left of a bundle may be credited by the name of one of its lines.
+    note = credited("2022-01-10", 100_000, named=(("il_1", 100_000),))
+    assert reasons(book(issued("2022-01-01", *lines), note)) == {}  # type: ignore[arg-type]
+    more = credited("2022-01-10", 100_001, named=(("il_1", 100_001),))
+    over = book(issued("2022-01-01", *lines), more)  # type: ignore[arg-type]
+    assert reasons(over) == {"credit_note_issued:cn_1": "credit_exceeds_document"}
     broken = book(issued("2022-01-01", lines[0], part(2, 0, None)))  # type: ignore[arg-type]
     assert [found.reason for found in broken.refused] == ["selling_price_missing"]
     assert "line 2" in broken.refused[0].detail

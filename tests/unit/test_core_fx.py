@@ -271,6 +271,16 @@ def test_a_dispute_is_taken_back_at_the_rate_it_was_parked_at() -> None:
     assert shown(got, "x2026-03-01") == "Dr losses 3450, Cr disputes 3450"
 
 
+def test_what_is_taken_beyond_what_was_parked_is_worth_its_own_day() -> None:
+    rules = replace(RULES, parked_roles=("disputes",))
+    table = Table("USD", {"2026-02-01": "1.2", "2026-03-01": "1.1"}, {})
+    parked = entry("2026-02-01", ("debit", "disputes", 1000), ("credit", "clearing", 1000))
+    taken = entry("2026-03-01", ("debit", "clearing", 1500), ("credit", "disputes", 1500))
+    got = value_foreign([parked, taken], rules, table, date(2026, 12, 31))
+    # 10.00 at 1.2, and 5.00 more at 1.1.
+    assert shown(got, "x2026-03-01") == "Dr clearing 1650, Cr disputes 1750, Dr fx 100"
+
+
 def entry(day: str, *lines: tuple[str, str, int]) -> Entry:
     made_lines = tuple(EntryLine(role, side, amount) for side, role, amount in lines)
     on = date.fromisoformat(day)

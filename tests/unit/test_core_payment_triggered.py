@@ -113,7 +113,24 @@ def test_paid_out_of_band_or_nothing_to_pay_books_nothing() -> None:
     assert not out.entries
     assert out.no_entry[-1].reason == "paid_out_of_band"
     zero = issued("2022-01-05", line(1, 100), line(2, 100, direction="credit"))
-    assert not book(zero, paid("2022-01-06", 0)).entries
+    nothing = book(zero, paid("2022-01-06", 0))
+    assert not nothing.entries
+    assert nothing.no_entry[-1].reason == "amount_zero"
+
+
+def test_what_was_overpaid_is_the_customers_and_no_revenue() -> None:
+    told = paid("2022-01-06", 3_500)
+    assert told.payment is not None
+    over = replace(told, payment=replace(told.payment, overpaid_minor=500))
+    books = book(MONTHLY, over)
+    assert sides(entry_of(books, "payment_recognised")) == {
+        ("clearing", "debit"): 3_000,
+        ("revenue", "credit"): 3_000,
+    }
+    assert sides(entry_of(books, "payment_overpaid")) == {
+        ("clearing", "debit"): 500,
+        ("customer_credit", "credit"): 500,
+    }
 
 
 def test_of_a_payment_out_of_band_only_the_part_from_the_balance_counts() -> None:

@@ -357,7 +357,14 @@ def test_added_lines_carry_their_own_debits_so_that_differences_add_up() -> None
 def test_an_erp_that_echoes_no_lines_is_held_to_its_totals() -> None:
     silent = replace(_answer(_command(), *_echo(_command())), lines_echo=())
     assert _codes(silent) == []
-    assert _codes(replace(silent, totals=None)) == [("M04", 1000)]
+    (nothing,) = compare(_command(), replace(silent, totals=None), 0)
+    assert (nothing.code, nothing.difference_minor) == ("M04", 1000)
+    assert nothing.detail == "the ERP does not tell what it booked"
+    assert silent.totals is not None
+    less = replace(silent, totals=replace(silent.totals, debit_minor=900, credit_minor=900))
+    (short,) = compare(_command(), less, 0)
+    assert (short.code, short.difference_minor) == ("M04", 100)
+    assert short.detail == "debits: command 1000, ERP 900"
 
 
 def test_what_is_not_terminal_proves_nothing() -> None:
