@@ -25,8 +25,9 @@ from streamsync.engine.partitioner import KeyPartitions
 
 log = logging.getLogger(__name__)
 
-# An open transaction holds back every reader of the partitions that it touches.
-TRANSACTION_TIMEOUT_MS = 10_000
+# An open transaction holds back every reader of the partitions that it touches: less than ten
+# seconds, with the second or more after which the broker notices.
+TRANSACTION_TIMEOUT_MS = 7_000
 ADMIN_TIMEOUT_S = 15.0
 # A broker that has just come back doesn't know all topics yet.
 UNKNOWN_LOOKS = 6

@@ -221,7 +221,7 @@ async def test_every_forgotten_transaction_is_ended_as_it_was_decided(
         assert again.log().count("The broker left a transaction") == len(CASES)
 
 
-async def test_what_hangs_although_nothing_failed_is_noticed_and_a_hung_worker_holds_up_10_s(
+async def test_what_hangs_although_nothing_failed_is_noticed_and_a_hung_worker_holds_up_less_than_10_s(
     unverified_broker: str, tmp_path: Path
 ) -> None:
     with Run(unverified_broker, "engine-watch", tmp_path, 2) as run:
@@ -246,5 +246,5 @@ async def test_what_hangs_although_nothing_failed_is_noticed_and_a_hung_worker_h
         wait_until(lambda: ended in worker.log(), READY_S, lambda: worker.log()[-2_000:])
         assert worker.stop() == 0
         run.check(worker.data_dir)
-        # The broker ends it after ten seconds, and looks every second; the rest is slack.
-        assert 5 < stall.result(READY_S) < TRANSACTION_TIMEOUT_MS / 1_000 + 10
+        # The broker ends it after its time-out, and looks every second.
+        assert TRANSACTION_TIMEOUT_MS / 2_000 < stall.result(READY_S) < 10
