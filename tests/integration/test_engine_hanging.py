@@ -221,7 +221,7 @@ async def test_every_forgotten_transaction_is_ended_as_it_was_decided(
         assert again.log().count("The broker left a transaction") == len(CASES)
 
 
-async def test_what_hangs_although_nothing_failed_is_noticed_and_a_hung_worker_holds_up_less_than_10_s(
+async def test_what_hangs_without_a_failure_is_noticed_and_a_hung_worker_holds_up_less_than_10_s(
     unverified_broker: str, tmp_path: Path
 ) -> None:
     with Run(unverified_broker, "engine-watch", tmp_path, 2) as run:

@@ -178,7 +178,7 @@ class Admin:
 def test_a_topic_counts_as_deleted_only_when_the_broker_goes_on_not_knowing_it(
     monkeypatch: pytest.MonkeyPatch, late: int, found: set[str]
 ) -> None:
-    monkeypatch.setattr(evidence, "_UNKNOWN_PAUSE_S", 0)
+    monkeypatch.setattr(evidence, "UNKNOWN_PAUSE_S", 0)
     admin, cluster = Admin(late), Cluster("127.0.0.1:1")
     monkeypatch.setattr(cluster, "admin", lambda: admin)
     places = [("out", 0), ("other", 0)]
