@@ -228,6 +228,10 @@ def test_segments_are_not_netted() -> None:
     books = contract(two, bills=(billed("2022-01-01", 2_000, segment="a"),))
     assert moved(books, "unbilled") == {"2022-01": -1_000}
     assert moved(books, "deferred_revenue") == {"2022-01": -1_000}
+    # A bill that names none of several obligations clears none of them.
+    unnamed = contract(two, bills=(billed("2022-01-01", 2_000),))
+    assert moved(unnamed, "unbilled") == {"2022-01": -2_000}
+    assert moved(unnamed, "deferred_revenue") == {}
 
 
 def test_remaining_performance_and_bookings_follow_the_terms() -> None:
