@@ -198,6 +198,23 @@ def test_a_new_charge_without_an_invoice_is_told_by_its_checkout() -> None:
     }
 
 
+def test_a_new_charge_whose_invoice_nothing_tells_becomes_work_and_is_released_by_it() -> None:
+    life = new_shape_life()
+    books = played([life[0], life[1], life[3]])
+    for time in ("2026-01-16T00:00", "2026-01-17T00:01"):
+        books.tick(time)
+        books.run()
+    assert books.counts() == {"posted": 2, "waiting": 1}
+    assert books.open_codes() == ["link_not_found"]
+    (row,) = [one for one in books.source_rows() if one.reason == "link_not_found"]
+    assert "pi_1" in (row.detail or "")
+    for event in (life[2], *life[4:]):
+        books.webhook(event)
+    books.run()
+    assert books.open_codes() == []
+    assert books.balances() == BALANCES
+
+
 def test_a_payout_belongs_to_the_processor_and_finds_its_entity_by_currency() -> None:
     payout = {
         "id": "po_1",
