@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+DAY = 86_400
+
 
 @dataclass
 class Bill:
@@ -47,3 +49,18 @@ class Bill:
     def plain_refunds(self) -> int:
         """Refunds that no credit note explains."""
         return self.refunded - self.noted_refunds
+
+
+def net_of(payload: dict[str, Any]) -> int:
+    """Amount less discounts and inclusive taxes."""
+    less = [one["amount"] for one in payload["discount_amounts"]]
+    less += [one["amount"] for one in payload["tax_amounts"] if one["inclusive"]]
+    return int(payload["amount"] - sum(less))
+
+
+def line_text(payload: dict[str, Any]) -> str:
+    """A line in a few words: net, tax, days of service from its start."""
+    period = payload["period"]
+    days = (period["end"] - period["start"]) // DAY
+    owed = sum(one["amount"] for one in payload["tax_amounts"])
+    return f"{net_of(payload)}+{owed} for {days} days"

@@ -13,12 +13,11 @@ from typing import Any, TypeVar
 from tests.stripe_payloads import charge, credit_note, event, invoice, line, refund, tax
 
 from . import meter, processor
-from .bill import Bill
+from .bill import DAY, Bill, line_text, net_of
 from .life import Choose, Event, Market
 
 T = TypeVar("T")
 Move = Callable[["Biller"], None]
-DAY = 86_400
 BEGIN = 1_767_139_200  # 2025-12-31T00:00:00Z: still December in New York, soon January in Tokyo
 DAYS_ON = (0, 1, 9, 17, 31, 44)
 HOURS = (12, 0, 4, 5, 15, 23)
@@ -391,18 +390,3 @@ class Biller:
         """The next id: no two objects share one."""
         self.serial += 1
         return f"{self.number}_{self.serial}"
-
-
-def net_of(payload: dict[str, Any]) -> int:
-    """Amount less discounts and inclusive taxes."""
-    less = [one["amount"] for one in payload["discount_amounts"]]
-    less += [one["amount"] for one in payload["tax_amounts"] if one["inclusive"]]
-    return int(payload["amount"] - sum(less))
-
-
-def line_text(payload: dict[str, Any]) -> str:
-    """A line in a few words: net, tax, days of service from its start."""
-    period = payload["period"]
-    days = (period["end"] - period["start"]) // DAY
-    owed = sum(one["amount"] for one in payload["tax_amounts"])
-    return f"{net_of(payload)}+{owed} for {days} days"

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .bill import DAY
+
 if TYPE_CHECKING:
     from .biller import Biller
 
 Move = Callable[["Biller"], None]
-DAY = 86_400
 AMOUNTS = (1, 99, 1000, 9_000, 36_500, 7_777)
 
 
