@@ -70,7 +70,8 @@ def _carry(turn: Turn, account: str, end: FactRow, issue: Fact) -> str | None:
     """Give a document the end of its service; its place, or None if it was told before."""
     at_ms, subscription = end.fact.occurred_at_ms, end.fact.subscription
     fact = Fact(
-        fact_id=f"service_terminated:{subscription}:{at_ms}",
+        # One cancellation ends many invoices: each has a fact, and so postings, of its own.
+        fact_id=f"service_terminated:{issue.document}:{subscription}:{at_ms}",
         kind="service_terminated",
         document=issue.document,
         document_kind=issue.document_kind,

@@ -31,12 +31,12 @@ def unreleased(rows: Sequence[Row], on: date) -> int:
 
 def served(rows: Sequence[Row], plan: Plan, on: date) -> int:
     """What was served before a day: the rows dated before it, and of the row that the day cuts its
-    share by days, rounded half up.
+    share by days, rounded half up; all when the service is over, also where a row is dated later.
     """
     whole = sum(row.amount_minor for row in rows if row.date < on)
     found = plan.cut(on)
     if found is None:
-        return whole
+        return sum(row.amount_minor for row in rows)
     last, before, days = found
     # A slice may end before its date: what is dated before the day is served in any case.
     cut = sum(row.amount_minor for row in rows if row.date == last and row.date >= on)

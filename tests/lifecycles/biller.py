@@ -129,6 +129,9 @@ class Biller:
         if self.bills[-1] in self.unpaid() and self.choose(2):
             self.clock += self.pick((60, DAY))
             self.pay_bill(self.bills[-1])
+        if self.processor and self.choose(4) == 3:
+            self.clock += self.pick((1, 8, 25)) * DAY
+            self.subscription_is("deleted")
 
     def change(self) -> None:
         """A plan change: money back for the rest of the period, and the new plan for it."""
@@ -138,8 +141,11 @@ class Biller:
         self.issue([back, new])
 
     def subscription(self) -> None:
-        """A subscription began, changed or ended: the books don't move."""
-        kind = self.pick(("created", "updated", "deleted"))
+        """A subscription began, changed or ended: only an end may move the books."""
+        self.subscription_is(self.pick(("created", "updated", "deleted")))
+
+    def subscription_is(self, kind: str) -> None:
+        """What is told of a subscription."""
         payload = {
             "id": f"sub_{self.number}",
             "object": "subscription",

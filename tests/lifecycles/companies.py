@@ -30,6 +30,7 @@ ROUNDINGS = ("last_absorbs", "largest_remainder", "cumulative_round")
 STARTS = ("document_date", "later_of_both", "month_start", "next_month_start", "mid_month")
 SHIPPED = ("stripe", "payment_triggered", "lago", "chargebee", "netsuite_style")
 TREATMENTS = ("prospective", "retrospective", "point_in_time")
+STOPS = ("refund", "credit", "release", "schedule_stands")
 Words = Mapping[str, Mapping[str, object]]
 """What a profile says beside what it extends."""
 
@@ -52,6 +53,10 @@ def _profiles() -> dict[str, Words]:
         later = {"first_release": "one_month_after_start", "rounding": ROUNDINGS[place]}
         later |= {"start": ("document_date", "service_start", "month_start")[place]}
         found[f"a_month_after_{place}"] = {"schedule": later | {"immediate_up_to_days": place * 16}}
+    for place, name in enumerate(found):
+        if name not in SHIPPED:
+            ends = {"termination": STOPS[place % len(STOPS)]}
+            found[name] = {**found[name], "choices": {**found[name].get("choices", {}), **ends}}
     return found
 
 

@@ -167,6 +167,28 @@ class Document:
             self.losses.append(taken)
         return taken.gross
 
+    def serves(self, subscription: str, at: int) -> bool:
+        """Whether it was issued no later than a moment, and bills a subscription beyond it."""
+        ends = [one.end for one in self.issue.lines if one.subscription == subscription and one.end]
+        return bool(ends) and self.issue.at <= at < max(ends)
+
+    def end(self, subscription: str, entry: Entry) -> None:
+        """A subscription ends: what was served is earned; the policy says where the rest goes."""
+        choice = self.entity.policy(entry.day).choice("termination", "schedule_stands")
+        if choice == "schedule_stands":
+            return
+        lines = [
+            self.lines[line.number].end(entry.day, release=choice == "release")
+            for line in self.issue.lines
+            if line.subscription == subscription and line.contract is None
+        ]
+        goes = {"refund": "clearing", "credit": "customer_credit", "release": "revenue"}[choice]
+        entry.put("debit", "deferred_revenue", sum(earned + rest for earned, rest in lines))
+        for earned, _ in lines:
+            entry.put("credit", "revenue", earned)
+        for _, rest in lines:
+            entry.put("credit", goes, rest)
+
     def overdue(self, entry: Entry) -> int:
         """What is owed is lost while it is overdue; revenue goes on."""
         amount = max(self.owed, 0)

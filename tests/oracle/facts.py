@@ -32,6 +32,7 @@ CLEARED = "unbilled_cleared"
 OVERDUE = "invoice_overdue"
 OVERDUE_PAID = "overdue_paid"
 RECOGNISED = "payment_recognised"
+ENDED = "service_terminated"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Line:
     end: int | None
     # The usage document that the line bills.
     contract: str | None = None
+    subscription: str | None = None
 
 
 @dataclass(frozen=True)
@@ -167,3 +169,10 @@ class Usage(Fact):
     price: str
     period_from: int
     meter: tuple[str, str, int]
+
+
+@dataclass(frozen=True)
+class Ended(Fact):
+    """A subscription was cancelled: whatever bills it beyond that moment."""
+
+    subscription: str

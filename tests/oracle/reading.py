@@ -32,7 +32,7 @@ FACT_TYPES = (
     "credit_note.voided", "charge.succeeded", "charge.refund.updated", "refund.failed",
     "charge.dispute.created", "charge.dispute.funds_withdrawn",
     "charge.dispute.funds_reinstated", "charge.dispute.closed", "payout.paid", "payout.failed",
-    "invoice.overdue",
+    "invoice.overdue", "customer.subscription.deleted",
 )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ class Reader:
         kind = text(event, "type")
         if kind in IGNORED_TYPES or kind.startswith(IGNORED_PREFIXES):
             return Record("ignored")
-        no_fact = kind in NO_FACT_TYPES or kind.startswith(NO_FACT_PREFIX)
+        no_fact = kind not in FACT_TYPES and kind.startswith((*NO_FACT_TYPES, NO_FACT_PREFIX))
         if kind.startswith(MONEY_PREFIXES) and kind not in FACT_TYPES:
             return Record("unknown" if names_customer(event) else "waiting")
         if not (no_fact or kind in FACT_TYPES):

@@ -260,6 +260,32 @@ class LineState:
         self.contra_taken += released
         return released, unreleased
 
+    def end(self, day: date, *, release: bool) -> tuple[int, int]:
+        """The service ends on a day: (what of the row that the day cuts is earned, the rest)."""
+        deferred = self.unreleased(day)
+        earned = self.earned_of_cut(day) if self.service else 0
+        self.rows = {row: amount for row, amount in self.rows.items() if row < day}
+        self.at_once += deferred if release else earned
+        return earned, deferred - earned
+
+    def earned_of_cut(self, day: date) -> int:
+        """The row's amount by its days before the day (docs/policies.md, termination)."""
+        service = self.service
+        if service is None:
+            return 0
+        first = local_day(service.begin(), service.zone)
+        last = local_day(service.over(), service.zone) - timedelta(days=1)
+        for row in service.rows():
+            end = min(row.day, last)
+            if row.day >= day:
+                before, days = (day - first).days, (end - first).days + 1
+                if before <= 0:
+                    return 0
+                share = Fraction(min(before, days), days) if days > 0 else Fraction(1)
+                return round_half_up(self.rows.get(row.day, 0) * share)
+            first = row.day + timedelta(days=1)
+        return 0
+
     def reduce(self, share: int, day: date, treatment: str = "proportional") -> tuple[int, int]:
         """Take a share: (contra part, deferred part); the unreleased rest is spread anew."""
         contra = self.contra(share, day, treatment)

@@ -11,6 +11,7 @@ from .facts import (
     CHARGED,
     CREDITED,
     DISPUTE_CLOSED,
+    ENDED,
     ISSUED,
     NOTE_VOIDED,
     OPENED,
@@ -27,6 +28,7 @@ from .facts import (
     Charge,
     Closing,
     Dispute,
+    Ended,
     Fact,
     Issue,
     Line,
@@ -83,7 +85,8 @@ def invoice_line(number: int, line: Obj) -> Line:
         start, end = whole(period, "start"), whole(period, "end")
     metadata = line.get("metadata")
     contract = metadata.get("streamsync_contract") if isinstance(metadata, dict) else None
-    return Line(number, text(line, "id"), net_of(line), taxes_of(line), start, end, contract)
+    name, subscription = text(line, "id"), reference(line, "subscription")
+    return Line(number, name, net_of(line), taxes_of(line), start, end, contract, subscription)
 
 
 def issue_of(invoice: Obj, created: int) -> Issue:
@@ -325,6 +328,20 @@ def second_of(obj: Obj, key: str) -> int:
     return int(datetime.fromisoformat(text(obj, key)).timestamp())
 
 
+def ended_of(subscription: Obj, created: int) -> Ended:
+    """The end of a subscription, at the moment that its event tells."""
+    name = text(subscription, "id")
+    return Ended(
+        purpose=ENDED,
+        fact_id=f"{name}:{created}",
+        at=created,
+        customer=reference(subscription, "customer"),
+        currency=text(subscription, "currency").upper(),
+        invoice=None,
+        subscription=name,
+    )
+
+
 ONE_FACT: dict[str, Callable[[Obj, int], Fact]] = {
     "invoice.finalized": issue_of,
     "invoice.paid": payment_of,
@@ -332,6 +349,7 @@ ONE_FACT: dict[str, Callable[[Obj, int], Fact]] = {
     "invoice.voided": lambda obj, created: closing_of(obj, created, VOIDED),
     "invoice.marked_uncollectible": lambda obj, created: closing_of(obj, created, UNCOLLECTIBLE),
     "invoice.overdue": lambda obj, created: closing_of(obj, created, OVERDUE),
+    "customer.subscription.deleted": ended_of,
     "credit_note.created": note_of,
     "credit_note.voided": note_voided_of,
     "charge.succeeded": charge_of,

@@ -227,9 +227,13 @@ def check_agreement(life: Life, order: int, late: int, policies: int) -> None:
     played["lives"] += len(life.customers)
     played["events"] += len(told)
     played["entries"] += len(books.commands())
+    documents: dict[str, str] = {}
     for command in books.commands():
         played[command.purpose] += 1
         played[command.entity] += 1
+        # An ERP books a key once: two documents with one key would lose a posting.
+        key = command.idempotency_key
+        assert documents.setdefault(key, command.document) == command.document, key
     assert worth_without_balance(books) == {}
     assert unequal_totals(books) == []
 
@@ -238,11 +242,11 @@ def test_any_order_of_any_life_ends_in_the_oracles_books() -> None:
     check_agreement()
     assert played["lives"] >= LIVES
     assert played["entries"] > played["lives"]
-    if LIVES < 1_000:
+    if LIVES < 2_000:
         return
     for common in ("settlement_arrived", "payment_recognised", "usage_recorded", *ENTITIES):
-        assert played[common] > played["lives"] / 40, (common, played)
-    for rare in ("invoice_overdue", "overdue_paid", "invoice_recovered", "unbilled_cleared"):
+        assert played[common] > played["lives"] / 80, (common, played)
+    for rare in ("invoice_overdue", "overdue_paid", "invoice_recovered", "service_terminated"):
         assert played[rare] > 0, (rare, played)
 
 

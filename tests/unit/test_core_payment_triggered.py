@@ -18,6 +18,7 @@ from tests.unit.core_facts import (
     FAR,
     credited,
     entry_of,
+    fact,
     issued,
     line,
     lost,
@@ -57,7 +58,8 @@ def test_an_invoice_charged_automatically_is_nothing_until_it_is_paid() -> None:
     books = book(ANNUAL)
     assert not books.entries
     assert [found.reason for found in books.no_entry] == ["booked_at_payment"]
-    for end in (voided("2022-02-01"), lost("2022-02-01"), credited("2022-01-06", 100)):
+    stopped = fact("service_terminated", "2022-02-01")
+    for end in (voided("2022-02-01"), lost("2022-02-01"), credited("2022-01-06", 100), stopped):
         after = book(ANNUAL, end)
         assert not after.entries
         assert not after.waiting

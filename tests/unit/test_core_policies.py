@@ -257,6 +257,17 @@ def test_p4_a_service_that_ends_early(
     assert sum(moved(books, "deferred_revenue").values()) == 0
 
 
+def test_a_service_that_is_over_is_earned_although_its_month_is_not() -> None:
+    # Served from 3 to 5 February; its row is dated the 28th, the subscription ends on the 10th.
+    books = book(
+        issued("2022-02-01", line(1, 9000, "2022-02-03", "2022-02-06")),
+        other("service_terminated", "2022-02-10"),
+        policy=choosing(POLICY, termination="credit"),
+    )
+    assert moved(books, "revenue") == {"2022-02": 9000}
+    assert moved(books, "customer_credit") == {}
+
+
 def test_p2_the_even_year_is_also_earned_by_whole_months() -> None:
     books: Books = book(
         issued("2022-01-01", line(1, 36_500, "2022-01-01", "2023-01-01")), policy=EVEN

@@ -183,6 +183,9 @@ def test_an_end_that_concerns_very_many_invoices_takes_several_steps() -> None:
     books.webhook(cancelled())
     books.run()
     assert books.balances()["acme-us", "customer_credit"] == -5_000 * 230
+    # A key of its own for each: the ERP books a key once.
+    ends = [one for one in books.commands() if one.purpose == "service_terminated"]
+    assert len({one.idempotency_key for one in ends}) == len(ends) == 230
     assert books.counts() == {"posted": 231}
     assert books.open_codes() == []
 

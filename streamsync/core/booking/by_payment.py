@@ -25,7 +25,13 @@ from streamsync.core.money import round_half_up_div
 _ON_TERMS = "on_terms"
 # What has nothing to take from, and never will, before an invoice is paid.
 _BEFORE_PAYMENT = frozenset(
-    {"invoice_voided", "invoice_uncollectible", "invoice_overdue", "written_off"}
+    {
+        "invoice_voided",
+        "invoice_uncollectible",
+        "invoice_overdue",
+        "written_off",
+        "service_terminated",
+    }
 )
 
 
