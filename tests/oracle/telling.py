@@ -336,7 +336,7 @@ def ended_of(subscription: Obj, created: int) -> Ended:
         fact_id=f"{name}:{created}",
         at=created,
         customer=reference(subscription, "customer"),
-        currency=text(subscription, "currency").upper(),
+        currency="",  # the documents that it ends have theirs
         invoice=None,
         subscription=name,
     )
