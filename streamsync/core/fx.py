@@ -102,7 +102,7 @@ def value_foreign(
             why = NoRate(found.reason, f"the invoice itself waits: {found.detail}")
             held = {entry.fact_id: why for entry in entries}
             return Valuation(held=held | {issue.fact_id: found})
-        desk.currency, desk.document_rate = issue.currency, found
+        desk.document_rate = found
     # Sorting keeps the order of facts, and puts releases behind what happened on the same day.
     ordered = sorted(entries, key=lambda entry: (entry is not issue, entry.date))
     month = month_end(issue.date) if issue is not None else None
@@ -122,7 +122,6 @@ class _Desk(Struct):
 
     rules: CurrencyRules
     rates: Rates
-    currency: str | None = None
     document_rate: Rate | None = None
     # By currency and role: a fee or a settlement may be in another than the document's.
     roles: defaultdict[tuple[str, str], _Role] = field(default_factory=lambda: defaultdict(_Role))
@@ -172,7 +171,8 @@ class _Desk(Struct):
 
     def _document_rate(self, entry: Entry) -> Rate | None:
         """The rate of the document, for what is in its currency."""
-        return self.document_rate if entry.currency == self.currency else None
+        rate = self.document_rate
+        return rate if rate is not None and rate.base == entry.currency else None
 
     def _converted(self, entry: Entry, line: EntryLine, own: Rate) -> int:
         """Signed worth of converted money: what arrives has cost what left."""
