@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 DAY = 86_400
+AMOUNTS = (3100, 0, 1, 99, 1000, 9_000, 36_500, 7_777)
 
 
 @dataclass

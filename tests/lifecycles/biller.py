@@ -7,22 +7,21 @@ balance, and each move picks among what could happen next, in the shapes of Stri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from tests.stripe_payloads import charge, credit_note, event, invoice, line, refund, tax
 
 from . import meter, processor
-from .bill import DAY, Bill, line_text, net_of
+from .bill import AMOUNTS, DAY, Bill, line_text, net_of
 from .life import Choose, Event, Market
+from .processor import Move
 
 T = TypeVar("T")
-Move = Callable[["Biller"], None]
 BEGIN = 1_767_139_200  # 2025-12-31T00:00:00Z: still December in New York, soon January in Tokyo
 DAYS_ON = (0, 1, 9, 17, 31, 44)
 HOURS = (12, 0, 4, 5, 15, 23)
 SERVICE_DAYS = (31, 0, 1, 14, 28, 90, 365)
-AMOUNTS = (3100, 0, 1, 99, 1000, 9_000, 36_500, 7_777)
 SHARES = (2, 1, 3, 7)
 
 

@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .life import Event
+from .processor import Move
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .biller import Biller
 
 # What examples/acme/prices.yaml prices.
@@ -22,7 +21,7 @@ QUANTITIES = ("120", "9990.5", "0", "35000")
 BILLED = (3100, 1, 36_500)
 
 
-def moves(biller: Biller) -> list[Callable[[Biller], None]]:
+def moves(biller: Biller) -> list[Move]:
     """What may be used or billed next."""
     if biller.market.currency not in PRICES:
         return []

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .bill import DAY
+from .bill import AMOUNTS, DAY
 
 if TYPE_CHECKING:
     from .biller import Biller
 
 Move = Callable[["Biller"], None]
-AMOUNTS = (1, 99, 1000, 9_000, 36_500, 7_777)
 
 
 def moves(biller: Biller) -> list[Move]:

@@ -81,7 +81,9 @@ class Reader:
         kind = text(event, "type")
         if kind in IGNORED_TYPES or kind.startswith(IGNORED_PREFIXES):
             return Record("ignored")
-        no_fact = kind not in FACT_TYPES and kind.startswith((*NO_FACT_TYPES, NO_FACT_PREFIX))
+        no_fact = kind in NO_FACT_TYPES or (
+            kind.startswith(NO_FACT_PREFIX) and kind not in FACT_TYPES
+        )
         if kind.startswith(MONEY_PREFIXES) and kind not in FACT_TYPES:
             return Record("unknown" if names_customer(event) else "waiting")
         if not (no_fact or kind in FACT_TYPES):

@@ -244,7 +244,8 @@ def test_any_order_of_any_life_ends_in_the_oracles_books() -> None:
     assert played["entries"] > played["lives"]
     if LIVES < 2_000:
         return
-    for common in ("settlement_arrived", "payment_recognised", "usage_recorded", *ENTITIES):
+    assert played["settlement_arrived"] > played["lives"] / 20
+    for common in ("payment_recognised", "usage_recorded", *ENTITIES):
         assert played[common] > played["lives"] / 80, (common, played)
     for rare in ("invoice_overdue", "invoice_recovered", "service_terminated"):
         assert played[rare] > 0, (rare, played)
