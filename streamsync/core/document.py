@@ -68,6 +68,22 @@ class LineLeft(Struct, frozen=True):
         scheduled = sum(row.amount_minor for row in self.rows)
         return self.at_once_minor + scheduled - self.taken_released_minor
 
+    def discount(self, before: int, after: int) -> int:
+        """The discount on the net that is earned between two sums of it, signed like the line.
+
+        Cut at the rounded running shares, so that all of the net has all of the discount, less the
+        part of it that was inclusive tax. What is free, in a bundle or of a contract shows none:
+        its price is not the line's own.
+        """
+        line = self.line
+        if not line.discount_minor or not line.amount_minor or line.bundle or line.contract:
+            return 0
+        priced = line.amount_minor + sum(tax.amount_minor for tax in line.taxes if tax.inclusive)
+        until, since = (
+            round_half_up_div(line.discount_minor * net, priced) for net in (after, before)
+        )
+        return until - since
+
     @property
     def product(self) -> str | None:
         """What was sold."""

@@ -34,27 +34,34 @@ FAMILIES: Final = {
 
 class JournalShape(Struct, frozen=True):
     """`total` is the sum of `parts`, and also of `other_parts` where there are any; a journal with
-    one amount has no parts.
+    one amount has no parts. `shown`: amounts that are in no total; a template may name each of them
+    on both sides.
     """
 
     family: str
     total: str
     parts: tuple[str, ...] = ()
     other_parts: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
 
     @property
     def amounts(self) -> tuple[str, ...]:
         """Every amount a template of this kind may name."""
-        return (self.total, *self.parts, *self.other_parts)
+        return (self.total, *self.parts, *self.other_parts, *self.shown)
 
 
 _ONE: Final = JournalShape("payments", "amount")
 _WITH_FEE: Final = JournalShape("payments", "total", ("amount", "fee"))
-_ISSUED: Final = JournalShape("invoices", "gross", ("deferred", "immediate", "tax"))
+_DISCOUNT: Final = ("discount",)
+"""What was taken off the list price of what becomes revenue (ASC 606: revenue is net of it)."""
+
+_ISSUED: Final = JournalShape(
+    "invoices", "gross", ("deferred", "immediate", "tax"), shown=_DISCOUNT
+)
 _SETTLED: Final = JournalShape("payments", "total", ("charged", "from_balance"))
 _CLEARED: Final = JournalShape("losses", "gross", ("unreleased", "released", "tax"))
 _GIVEN_BACK: Final = JournalShape("credits", "total", ("released", "unreleased", "tax"))
-_STOPPED: Final = JournalShape("invoices", "deferred", ("earned", "rest"))
+_STOPPED: Final = JournalShape("invoices", "deferred", ("earned", "rest"), shown=_DISCOUNT)
 _OVERDUE: Final = JournalShape("losses", "amount")
 _WALLET: Final = JournalShape("usage", "amount")
 _INTERCOMPANY: Final = JournalShape("intercompany", "amount")
@@ -65,7 +72,11 @@ JOURNAL_AMOUNTS: Final[Mapping[str, JournalShape]] = {
     "payment_applied": _SETTLED,
     "payment_out_of_band": _SETTLED,
     "payment_recognised": JournalShape(
-        "payments", "total", ("deferred", "immediate", "tax"), ("charged", "from_balance")
+        "payments",
+        "total",
+        ("deferred", "immediate", "tax"),
+        ("charged", "from_balance"),
+        shown=_DISCOUNT,
     ),
     "invoice_voided": _CLEARED,
     "invoice_uncollectible": _CLEARED,
@@ -90,7 +101,7 @@ JOURNAL_AMOUNTS: Final[Mapping[str, JournalShape]] = {
     "dispute_fee": _ONE,
     "dispute_lost": _ONE,
     "payout_paid": _WITH_FEE,
-    "revenue_released": JournalShape("invoices", "amount"),
+    "revenue_released": JournalShape("invoices", "amount", shown=_DISCOUNT),
     "service_stopped_refund": _STOPPED,
     "service_stopped_credit": _STOPPED,
     "service_stopped_release": _STOPPED,
@@ -171,7 +182,7 @@ def _unbalanced(kind: str, shape: JournalShape, lines: Sequence[TemplateLine]) -
     wrong = [
         f'{kind} does not balance{identity}: "{part}" is debited {_times(debited[part])} '
         f"and credited {_times(credited[part])}."
-        for part in (*parts, *shape.other_parts)
+        for part in (*parts, *shape.other_parts, *shape.shown)
         if debited[part] != credited[part]
     ]
     # A template that leaves an amount out on both sides balances, and loses the amount.

@@ -163,12 +163,16 @@ class Plan(Struct, frozen=True):
         """The slice that a day cuts: its date, its days before the day, and all its days.
 
         A slice runs from the day after the one before (or the first day) through its own date, or
-        the last day of service if that is earlier. None: the day is after them all.
+        the last day of service if that is earlier. None: the day is after them all, or after the
+        service.
         """
+        served = self.start < self.end
+        if served and on >= self.end:
+            return None
         begin = self.start
         for one in self.slices:
             after = one.date + _DAY
-            if begin < self.end:
+            if served:
                 after = min(after, self.end)
             if on < after:
                 return one.date, max(service_days(begin, on), 0), service_days(begin, after)

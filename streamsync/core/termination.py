@@ -17,10 +17,13 @@ from streamsync.core.revenue import released, served, terminate
 
 
 class Stopped(Struct, frozen=True):
-    """What of a stopped schedule was served, and what is left over, by line."""
+    """What of a stopped schedule was served, and what is left over, by line; and the discount on
+    what of it is revenue.
+    """
 
     earned: tuple[Portion, ...]
     rest: tuple[Portion, ...]
+    discount: tuple[Portion, ...]
 
     @property
     def total_minor(self) -> int:
@@ -39,6 +42,7 @@ def stop(
     after: list[LineLeft] = []
     earned: list[Portion] = []
     rest: list[Portion] = []
+    discounts: list[Portion] = []
     for line in document.lines:
         if line.line.contract is not None or not _belongs(document, line, subscription):
             after.append(line)
@@ -47,14 +51,17 @@ def stop(
         now = _served(line, on)
         earned.append(Portion(now, line))
         rest.append(Portion(deferred - now, line))
+        revenue, before = deferred if release else now, released(line.rows, on)
+        discounts.append(Portion(line.discount(before, before + revenue), line))
         after.append(
             replace(
                 line,
                 rows=terminate(line.rows, on),
-                at_once_minor=line.at_once_minor + (deferred if release else now),
+                at_once_minor=line.at_once_minor + revenue,
             )
         )
-    return replace(document, lines=tuple(after)), Stopped(tuple(earned), tuple(rest))
+    ended = Stopped(tuple(earned), tuple(rest), tuple(discounts))
+    return replace(document, lines=tuple(after)), ended
 
 
 def _belongs(document: Issued, line: LineLeft, subscription: str | None) -> bool:

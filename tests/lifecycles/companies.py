@@ -33,8 +33,26 @@ TREATMENTS = ("prospective", "retrospective", "point_in_time")
 STOPS = ("refund", "credit", "release", "schedule_stands")
 Words = Mapping[str, Mapping[str, object]]
 """What a profile says beside what it extends."""
+DISCOUNTS = "discounts"
+SHOWN = ({"debit": DISCOUNTS, "amount": "discount"}, {"credit": "revenue", "amount": "discount"})
+WITH_DISCOUNT = (
+    "invoice_issued",
+    "invoice_issued_negative",
+    "payment_recognised",
+    "revenue_released",
+    "service_stopped_refund",
+    "service_stopped_credit",
+    "service_stopped_release",
+)
 
 
+def _listed() -> dict[str, object]:
+    """The journals of `stripe` with discounts shown beside revenue at list price."""
+    stripe = YAML(typ="safe").load(ROOT / "profiles" / "stripe.yaml")["journals"]
+    return {name: [*stripe[name], *SHOWN] for name in WITH_DISCOUNT}
+
+
+@lru_cache(maxsize=1)
 def _profiles() -> dict[str, Words]:
     """Every basis with every rounding; every start, release and treatment of credits."""
     found: dict[str, Words] = {name: {} for name in SHIPPED}
@@ -57,6 +75,8 @@ def _profiles() -> dict[str, Words]:
         if name not in SHIPPED:
             ends = {"termination": STOPS[place % len(STOPS)]}
             found[name] = {**found[name], "choices": {**found[name].get("choices", {}), **ends}}
+        if name not in SHIPPED and place % 3 == 0:
+            found[name] = {**found[name], "journals": _listed(), "roles": {DISCOUNTS: "Given"}}
     return found
 
 
@@ -91,7 +111,14 @@ def _accounts(profiles: set[str]) -> str:
         if one["profile"] in profiles | {"stripe"}:
             unknown -= set(one.get("roles", ()))
     rows = (ACME / "accounts.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
+    if any(DISCOUNTS in _profiles()[name].get("roles", ()) for name in profiles):
+        like = [row for row in rows if "role: refunds_contra" in row]
+        rows += [re.sub(r"id: \w+-refunds, role: \w+", _discounts, row) for row in like]
     return "".join(row for row in rows if not set(re.findall(r"\brole: (\w+)", row)) & unknown)
+
+
+def _discounts(told: re.Match[str]) -> str:
+    return f"id: {told[0].split()[1].split('-')[0]}-discounts, role: discounts"
 
 
 @lru_cache(maxsize=1)

@@ -372,13 +372,13 @@ class Books:
         if entity is None:
             return
         issue = document.issue
-        for state in document.lines.values():
-            for day, amount in sorted(state.rows.items()):
-                name = issue.fact_id
-                entry = Entry(name, day, entity, issue.currency, f.RELEASED, name)
-                entry.put("debit", "deferred_revenue", amount)
-                entry.put("credit", "revenue", amount)
-                self.add(entry)
+        for day, amount, discount in document.releases():
+            name = issue.fact_id
+            entry = Entry(name, day, entity, issue.currency, f.RELEASED, name)
+            entry.put("debit", "deferred_revenue", amount)
+            entry.put("credit", "revenue", amount)
+            document.show(entry, f.RELEASED, (discount,))
+            self.add(entry)
 
 
 def own_currency(entry: Entry) -> Entry:

@@ -38,6 +38,7 @@ class Document:
         """Everything is left."""
         self.issue = issue
         self.entity = entity
+        self.day = local_day(issue.at, entity.zone)
         self.counter = "customer_credit" if issue.total < 0 else "receivable"
         self.tax = sum(sum(line.taxes) for line in issue.lines)
         self.tax_left = self.tax
@@ -98,6 +99,18 @@ class Document:
         for line in self.issue.lines:
             for tax in line.taxes:
                 entry.put("credit", "tax_payable", tax)
+        shown = [line.discount_on(self.lines[line.number].at_once) for line in self.issue.lines]
+        self.show(entry, entry.purpose, shown)
+
+    def show(self, entry: Entry, journal: str, discounts: Sequence[int]) -> None:
+        """Discounts beside revenue at list price, where the policy of the entry's day says so."""
+        negative = entry.purpose != f.RELEASED and self.issue.total < 0
+        name = "invoice_issued_negative" if negative and not entry.purpose == f.ENDED else journal
+        day = self.day if entry.purpose == f.RELEASED else entry.day
+        role = self.entity.policy(day).role(name, "discount", "")
+        for side, one in (("debit", role), ("credit", "revenue")):
+            for discount in discounts if role else ():
+                entry.put(side, one, discount)
 
     def take(
         self,
@@ -177,10 +190,14 @@ class Document:
         choice = self.entity.policy(entry.day).choice("termination", "schedule_stands")
         if choice == "schedule_stands":
             return
-        lines = [
-            self.lines[line.number].end(entry.day, release=choice == "release")
+        ended = [
+            line
             for line in self.issue.lines
             if line.subscription == subscription and line.contract is None
+        ]
+        before = [(line, self.lines[line.number].dated_before(entry.day)) for line in ended]
+        lines = [
+            self.lines[line.number].end(entry.day, release=choice == "release") for line in ended
         ]
         goes = {"refund": "clearing", "credit": "customer_credit", "release": "revenue"}[choice]
         entry.put("debit", "deferred_revenue", sum(earned + rest for earned, rest in lines))
@@ -188,6 +205,23 @@ class Document:
             entry.put("credit", "revenue", earned)
         for _, rest in lines:
             entry.put("credit", goes, rest)
+        shown = [
+            line.discount_on(released + earned + (rest if choice == "release" else 0))
+            - line.discount_on(released)
+            for (line, released), (earned, rest) in zip(before, lines, strict=True)
+        ]
+        self.show(entry, f"service_stopped_{choice}", shown)
+
+    def releases(self) -> list[tuple[date, int, int]]:
+        """Every row still standing, with the discount on it."""
+        found = []
+        for line in self.issue.lines:
+            earned = 0
+            for day, amount in sorted(self.lines[line.number].rows.items()):
+                shown = line.discount_on(earned + amount) - line.discount_on(earned)
+                found.append((day, amount, shown))
+                earned += amount
+        return found
 
     def overdue(self, entry: Entry) -> int:
         """What is owed is lost while it is overdue; revenue goes on."""
@@ -291,7 +325,12 @@ def scaled(issue: f.Issue, paid: int) -> f.Issue:
     cut_taxes = iter(cut(taxes, tax))
     nets = cut([line.net for line in issue.lines], paid - tax)
     lines = tuple(
-        replace(line, net=net, taxes=tuple(next(cut_taxes) for _ in line.taxes))
+        replace(
+            line,
+            net=net,
+            taxes=tuple(next(cut_taxes) for _ in line.taxes),
+            discount=round_half_up(Fraction(line.discount * net, line.net or 1)),
+        )
         for line, net in zip(issue.lines, nets, strict=True)
     )
     return replace(issue, total=paid, lines=lines)

@@ -6,6 +6,9 @@ Signed integers of minor units are used everywhere: a credit line is negative.
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
+
+from .schedule import round_half_up
 
 ISSUED = "invoice_issued"
 PAID = "payment_applied"
@@ -49,7 +52,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Line:
-    """One invoice line; `net` and `taxes` are signed, times are epoch seconds."""
+    """One invoice line; `net`, `taxes` and `discount` are signed, times are epoch seconds."""
 
     number: int
     line_id: str
@@ -60,6 +63,16 @@ class Line:
     # The usage document that the line bills.
     contract: str | None = None
     subscription: str | None = None
+    discount: int = 0
+    # By tax: whether the price has it inside.
+    inside: tuple[bool, ...] = ()
+
+    def discount_on(self, net: int) -> int:
+        """The discount on so much of the net, without the tax that it took off as well."""
+        if not self.net or self.contract:
+            return 0
+        inside = sum(tax for tax, is_in in zip(self.taxes, self.inside, strict=True) if is_in)
+        return round_half_up(Fraction(self.discount * net, self.net + inside))
 
 
 @dataclass(frozen=True)

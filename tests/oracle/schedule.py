@@ -236,8 +236,11 @@ class LineState:
 
     def released(self, day: date) -> int:
         """Recognised before the day, less what earlier facts took back."""
-        dated_before = sum(amount for row, amount in self.rows.items() if row < day)
-        return self.at_once + dated_before - self.contra_taken
+        return self.at_once + self.dated_before(day) - self.contra_taken
+
+    def dated_before(self, day: date) -> int:
+        """The rows before a day."""
+        return sum(amount for row, amount in self.rows.items() if row < day)
 
     def unreleased(self, day: date) -> int:
         """Still to be recognised on the day or later."""
@@ -275,6 +278,8 @@ class LineState:
             return 0
         first = local_day(service.begin(), service.zone)
         last = local_day(service.over(), service.zone) - timedelta(days=1)
+        if first <= last < day:
+            return self.unreleased(day)
         for row in service.rows():
             end = min(row.day, last)
             if row.day >= day:

@@ -86,7 +86,10 @@ def invoice_line(number: int, line: Obj) -> Line:
     metadata = line.get("metadata")
     contract = metadata.get("streamsync_contract") if isinstance(metadata, dict) else None
     name, subscription = text(line, "id"), reference(line, "subscription")
-    return Line(number, name, net_of(line), taxes_of(line), start, end, contract, subscription)
+    off = sum(whole(discount, "amount") for discount in objects(line, "discount_amounts"))
+    inside = tuple(tax.get("inclusive") is True for tax in objects(line, "tax_amounts"))
+    net, taxes = net_of(line), taxes_of(line)
+    return Line(number, name, net, taxes, start, end, contract, subscription, off, inside)
 
 
 def issue_of(invoice: Obj, created: int) -> Issue:

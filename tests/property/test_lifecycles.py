@@ -231,6 +231,7 @@ def check_agreement(life: Life, order: int, late: int, policies: int) -> None:
     for command in books.commands():
         played[command.purpose] += 1
         played[command.entity] += 1
+        played["discounts"] += any(line.role == "discounts" for line in command.lines)
         # An ERP books a key once: two documents with one key would lose a posting.
         key = command.idempotency_key
         assert documents.setdefault(key, command.document) == command.document, key
@@ -245,7 +246,7 @@ def test_any_order_of_any_life_ends_in_the_oracles_books() -> None:
     if LIVES < 2_000:
         return
     assert played["settlement_arrived"] > played["lives"] / 20
-    for common in ("payment_recognised", "usage_recorded", *ENTITIES):
+    for common in ("payment_recognised", "usage_recorded", "discounts", *ENTITIES):
         assert played[common] > played["lives"] / 80, (common, played)
     for rare in ("invoice_overdue", "invoice_recovered", "service_terminated"):
         assert played[rare] > 0, (rare, played)

@@ -102,7 +102,8 @@ def test_every_journal_of_the_profile_balances_for_all_amounts() -> None:
         ),
         (
             template("Dr receivable grand, Cr deferred deferred"),
-            'invoice_issued has no amount "grand": use one of gross, deferred, immediate, tax.',
+            'invoice_issued has no amount "grand": '
+            "use one of gross, deferred, immediate, tax, discount.",
         ),
         (
             (TemplateLine(side="left", role="receivable", amount="gross"),),

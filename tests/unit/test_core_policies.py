@@ -268,6 +268,22 @@ def test_a_service_that_is_over_is_earned_although_its_month_is_not() -> None:
     assert moved(books, "customer_credit") == {}
 
 
+def test_a_service_that_is_over_is_earned_also_where_its_rows_are_later() -> None:
+    # By the longest line (90 days) both have rows on 1 February, March and April.
+    books = book(
+        issued(
+            "2022-01-01",
+            line(1, 3_000, "2022-01-01", "2022-01-31"),
+            line(2, 9_000, "2022-01-01", "2022-04-01"),
+        ),
+        other("service_terminated", "2022-02-10"),
+        policy=choosing(releasing(first_release="one_month_after_start"), termination="credit"),
+    )
+    # The second: 8 of the 28 days from 2 February to 1 March, 857 of 3,000.
+    assert moved(books, "revenue") == {"2022-02": 1_000 + 2_000 + 3_000 + 857}
+    assert moved(books, "customer_credit") == {"2022-02": 9_000 - 3_000 - 857}
+
+
 def test_p2_the_even_year_is_also_earned_by_whole_months() -> None:
     books: Books = book(
         issued("2022-01-01", line(1, 36_500, "2022-01-01", "2023-01-01")), policy=EVEN

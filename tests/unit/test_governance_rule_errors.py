@@ -306,7 +306,7 @@ PROFILE_CASES: dict[str, tuple[str, str, list[str]]] = {
         [
             "profiles/own.yaml:@profiles/own.yaml|invoice_issued:@: "
             'unbalanced_template: invoice_issued has no amount "grosss": '
-            f"use one of gross, deferred, immediate, tax. {ADVICE}"
+            f"use one of gross, deferred, immediate, tax, discount. {ADVICE}"
         ],
     ),
     "unknown role": (

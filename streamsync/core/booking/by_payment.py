@@ -160,9 +160,11 @@ def _cut(amounts: Sequence[int], whole: int) -> list[int]:
 
 def _with(line: InvoiceLine, net: int, taxes: Sequence[int]) -> InvoiceLine:
     sign = sign_of(line)
+    told = line.amount_minor
     return replace(
         line,
         amount_minor=sign * net,
+        discount_minor=round_half_up_div(line.discount_minor * sign * net, told) if told else 0,
         taxes=tuple(
             _taxed(tax, sign * amount) for tax, amount in zip(line.taxes, taxes, strict=True)
         ),

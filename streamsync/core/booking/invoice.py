@@ -43,7 +43,9 @@ def book_issue(desk: Desk, fact: Fact) -> None:
 
 
 def issued_amounts(document: Issued) -> Amounts:
-    """What an issue books: the gross, and by line what is deferred, revenue at once, and tax."""
+    """What an issue books: the gross, and by line what is deferred, revenue at once, and tax; and
+    the discount on what is revenue at once.
+    """
     return {
         "gross": (Portion(document.gross_minor),),
         "deferred": [Portion(line.unreleased_left(date.min), line) for line in document.lines],
@@ -52,6 +54,11 @@ def issued_amounts(document: Issued) -> Amounts:
             Portion(left, line, tax)
             for line in document.lines
             for tax, left in zip(line.line.taxes, line.taxes_left, strict=True)
+        ],
+        "discount": [
+            Portion(line.discount(0, line.at_once_minor), line)
+            for line in document.lines
+            if line.line.discount_minor
         ],
     }
 
@@ -106,6 +113,7 @@ def book_service_end(desk: Desk, fact: Fact) -> None:
         "deferred": (Portion(ended.total_minor),),
         "earned": ended.earned,
         "rest": ended.rest,
+        "discount": ended.discount,
     }
     desk.post(fact, f"service_stopped_{choice}", amounts)
     desk.document = after
@@ -120,21 +128,28 @@ def release(desk: Desk, today: date) -> date | None:
     template = policy.journals["revenue_released"]
     daily = policy.schedule.first_release == "daily"
     rows = sorted(_rows(document), key=lambda found: (found[0], found[1].line.line_no))
-    for on, line, amount in rows:
+    for on, line, amount, discount in rows:
         if on < today:
+            amounts = {
+                "amount": (Portion(amount, line),),
+                "discount": (Portion(discount, line),),
+            }
             desk.enter(
                 document.fact,
-                fill(template, {"amount": (Portion(amount, line),)}),
+                fill(template, amounts),
                 on=on,
                 purpose="revenue_released",
                 # A month has one row of a line; only days need to be told apart.
                 part=f"{line.line.line_id}@{on}" if daily else line.line.line_id,
             )
-    return min((on for on, _, _ in rows if on >= today), default=None)
+    return min((row[0] for row in rows if row[0] >= today), default=None)
 
 
-def _rows(document: Issued) -> Iterator[tuple[date, LineLeft, int]]:
+def _rows(document: Issued) -> Iterator[tuple[date, LineLeft, int, int]]:
+    """Date, line, amount and the discount on it, line by line."""
     for line in document.lines:
+        earned = 0
         for row in line.rows if line.line.contract is None else ():
             if row.amount_minor:
-                yield row.date, line, row.amount_minor
+                before, earned = earned, earned + row.amount_minor
+                yield row.date, line, row.amount_minor, line.discount(before, earned)
