@@ -90,11 +90,15 @@ def _functions(
 
 
 def _inside(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.AST]:
-    """Nodes of the body that may change: no annotation, no docstring, no text of an error."""
+    """Nodes of the body that may change: no annotation, no docstring, no text of an error (what is
+    raised, or first named `detail`), and not whether `zip` is strict, which no right input shows.
+    """
     waiting: list[ast.AST] = list(reversed(function.body))
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            continue
+        if isinstance(node, ast.keyword) and node.arg == "strict" or _is_text_of_error(node):
             continue
         yield node
         if isinstance(node, ast.Raise):
@@ -106,6 +110,12 @@ def _inside(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.AS
             found = value if isinstance(value, list) else [value]
             children += [child for child in found if isinstance(child, ast.AST)]
         waiting += reversed(children)
+
+
+def _is_text_of_error(node: ast.AST) -> bool:
+    return isinstance(node, ast.Assign) and any(
+        isinstance(target, ast.Name) and target.id == "detail" for target in node.targets
+    )
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:

@@ -244,6 +244,19 @@ def test_remaining_performance_and_bookings_follow_the_terms() -> None:
     assert books.next_release == date(2022, 10, 31)
 
 
+def test_what_is_dated_today_is_still_to_be_earned() -> None:
+    books = contract(signed("2022-01-01", YEAR), today=date(2022, 12, 31))
+    assert books.measures["remaining_performance"] == 10_000
+
+
+def test_a_service_that_is_over_when_it_is_agreed_is_earned_then() -> None:
+    # By the document's day nothing is left to begin with: not of a service that ends that very day.
+    by_document = replace(EVEN, schedule=replace(EVEN.schedule, start="document_date"))
+    books = contract(signed("2023-01-01", YEAR), policy=by_document)
+    assert moved(books, "revenue") == {"2023-01": 120_000}
+    assert books.entries[0].date == date(2023, 1, 1)
+
+
 @pytest.mark.parametrize(
     ("choice", "role"), [("refund", "clearing"), ("credit", "customer_credit")]
 )

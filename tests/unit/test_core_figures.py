@@ -25,6 +25,7 @@ from tests.unit.core_facts import (
     refunded,
     taken_back,
     tax,
+    unapplied,
     voided,
 )
 from tests.unit.test_core_booking import charge, disputed, movement, payout
@@ -46,6 +47,18 @@ def settled(told: Fact, *, amount: int) -> Fact:
     """The refund, settled in euros."""
     assert told.refund is not None
     return replace(told, refund=replace(told.refund, balance=movement(amount, 0, "EUR")))
+
+
+REFUNDED_NOTE = credited("2022-01-20", 1000, 100, "refund")
+# What the processor says of another refund, and of this one.
+REPORTED = [
+    replace(
+        settled(refunded("2022-02-01", 1100, name=name), amount=amount),
+        fact_id=f"refund_reported:{name}",
+        kind="refund_reported",
+    )
+    for name, amount in (("re_0", -900), ("re_1", -1000))
+]
 
 
 CASES: dict[str, tuple[list[Fact], list[tuple[str, str, int]]]] = {
@@ -147,6 +160,39 @@ CASES: dict[str, tuple[list[Fact], list[tuple[str, str, int]]]] = {
         [
             ("dispute_funds_withdrawn", "USD", 4600),
             ("dispute_funds_reinstated", "USD", 4600),
+        ],
+    ),
+    "a note of which nothing was booked is voided": (
+        [ISSUE, REFUNDED_NOTE, taken_back("credit_note_voided", REFUNDED_NOTE, "2022-01-22")],
+        [("invoice_issued", "USD", 3300)],
+    ),
+    "a refund whose settlement its own telling has": (
+        [
+            ISSUE,
+            paid("2022-01-16", 3300),
+            REFUND,
+            *REPORTED,
+        ],
+        [
+            ("invoice_issued", "USD", 3300),
+            ("payment_applied", "USD", 3300),
+            ("refunded", "USD", 1100),
+            ("settlement_left", "USD", -1100),
+            ("settlement_arrived", "EUR", -1000),
+        ],
+    ),
+    "a payment is taken off its invoice, and a loss then takes what is owed again": (
+        [
+            ISSUE,
+            part_paid("2022-01-16", 1000, "a"),
+            unapplied(part_paid("2022-01-16", 1000, "a"), "2022-01-18"),
+            lost("2022-01-25"),
+        ],
+        [
+            ("invoice_issued", "USD", 3300),
+            ("payment_applied", "USD", 1000),
+            ("payment_unapplied", "USD", 1000),
+            ("invoice_uncollectible", "USD", 3300),
         ],
     ),
     "a dispute that is lost by its movements": (

@@ -147,6 +147,18 @@ def test_revaluation_is_taken_back_with_the_settlement() -> None:
     assert worth(got) == {"clearing": 155_000, "fx": -5000, "revenue": -150_000}
 
 
+def test_a_gain_of_the_smallest_unit_is_debited() -> None:
+    # 0.10 EUR at 1.2 is 0.12, at 1.3 it is 0.13.
+    got = value(
+        [in_eur(10)],
+        {"2026-01-15": "1.2"},
+        closing={"2026-01-31": "1.3"},
+        rules=replace(RULES, revaluation="next_period"),
+        today=date(2026, 2, 2),
+    )
+    assert shown(got, "fx_revalued") == "Dr receivable 1, Cr unrealised 1"
+
+
 def test_revaluation_is_reversed_on_the_first_day_of_the_next_period() -> None:
     got = value(
         [in_eur(100_000), paid_eur("2026-03-10", 100_000)],

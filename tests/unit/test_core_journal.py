@@ -338,6 +338,21 @@ def test_a_cumulative_figure_counts_only_what_no_listed_refund_explains() -> Non
     assert reasons(book(invoice, first, listed)) == {"refunded:ch_1:500": "amount_zero"}
 
 
+def test_a_refund_too_small_for_a_cent_of_tax_takes_none() -> None:
+    invoice = issued("2022-01-01", line(1, 10_000, None, None, tax(100)))
+    books = book(invoice, refunded("2022-01-10", 1))
+    assert moved(books, "tax_payable") == {JAN: 100}
+    assert moved(books, "refunds") == {JAN: -1}
+
+
+def test_a_refund_that_tells_no_figure_gives_nothing_back() -> None:
+    told = refunded("2022-01-10", None, name="ch_1:0")
+    assert told.refund is not None
+    silent = replace(told, refund=replace(told.refund, cumulative_minor=None))
+    books = book(issued("2022-01-01", QUARTER), silent)
+    assert reasons(books) == {"refunded:ch_1:0": "amount_zero"}
+
+
 def test_a_settlement_without_a_journal_is_refused() -> None:
     books = book(
         issued("2022-01-01", QUARTER), credited("2022-01-10", 10, settlement="out_of_band")

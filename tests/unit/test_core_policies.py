@@ -146,6 +146,16 @@ def test_lago_loses_an_overdue_invoice_and_takes_the_loss_back_when_it_is_paid()
     assert moved(given_up, "bad_debt") == {"2022-02": -60_000}
 
 
+@pytest.mark.parametrize("back", [9_000, 9_500])
+def test_an_invoice_on_which_nothing_is_owed_loses_nothing_when_it_is_overdue(back: int) -> None:
+    books = book(
+        issued("2022-01-01", line(1, 9_000), line(2, back, direction="credit")),
+        other("invoice_overdue", "2022-02-10"),
+        policy=choosing(POLICY, loss_at="overdue"),
+    )
+    assert moved(books, "bad_debt") == {}
+
+
 def test_other_policies_lose_nothing_when_an_invoice_is_overdue() -> None:
     books = book(issued("2022-01-01", HALF_YEAR), other("invoice_overdue", "2022-02-01"))
     assert ("invoice_overdue:in_1", "invoice_overdue") in [

@@ -27,6 +27,7 @@ from streamsync.core.reasons import (
     transient,
 )
 from streamsync.core.records import (
+    CommandTax,
     ControlTotal,
     EchoLine,
     ForeignExchange,
@@ -227,6 +228,12 @@ def test_accepted_lines_and_their_delta_net_to_the_new_lines() -> None:
     assert [each.no for each in correct] == [1, 2, 3, 4, 5]
 
 
+def test_a_tax_without_a_code_is_no_other_place_than_none() -> None:
+    taxed = replace(_line("tax_payable", "credit", 5), tax=CommandTax(inclusive=False))
+    found = posting.net_lines((taxed, _line("tax_payable", "debit", 2)))
+    assert [(each.side, each.amount_minor) for each in found] == [("credit", 3)]
+
+
 def test_a_new_account_mapping_moves_nothing_that_is_accepted() -> None:
     remapped = tuple(replace(each, account="new") for each in SALE)
     assert posting.delta(SALE, remapped) == ()
@@ -339,6 +346,12 @@ def test_currency_period_account_and_entity_each_have_their_code() -> None:
         entity="jp",
     )
     assert _codes(other) == [("M05", 0), ("M06", 0), ("M07", 0), ("M09", 0)]
+    assert [mismatch.detail for mismatch in compare(_command(), other, 0)] == [
+        "currency: command USD, ERP EUR",
+        "period: command 2022-01, ERP 2022-02",
+        "line 1: command acc-receivable, ERP 9999",
+        "entity: command us, ERP jp",
+    ]
 
 
 def test_added_lines_carry_their_own_debits_so_that_differences_add_up() -> None:
