@@ -52,6 +52,7 @@ BEANCOUNT_ROOTS = {
     "dispute_losses": "Expenses",
     "payment_disputes": "Expenses",
     "processing_fees": "Expenses",
+    "tax_adjustments": "Expenses",
 }
 
 Balances = dict[tuple[str, str], int]
@@ -120,6 +121,8 @@ def beancount(commands: Sequence[PostingCommand]) -> Iterator[str]:
     """A beancount ledger that `bean-check` accepts; balances are asserted at each month's end."""
     for currency in _currencies(commands):
         yield f'option "operating_currency" "{currency}"'
+        # It turns a total price into one per unit, of 28 digits: what is lost there is no cent.
+        yield f'option "inferred_tolerance_default" "{currency}:0.{"0" * 9}1"'
     opened = min((command.posting_date for command in commands), default="")
     for name in sorted({_bean_account(command, line) for command, line in _lines(commands)}):
         yield f"{opened} open {name}"
@@ -176,12 +179,11 @@ def _last_day(month: str) -> date:
 def _amounts(command: PostingCommand, line: PostingLine) -> tuple[str, int, tuple[str, int] | None]:
     """Currency, signed amount (debit above zero) and, in a foreign currency, the booked value.
 
-    A line that only the functional currency has (an exchange difference) stands in that.
+    A line that only the functional currency has (an exchange difference) stands in that; and in an
+    entry of the entity's own currency what counts is what each line is worth.
     """
     sign = 1 if line.side == "debit" else -1
-    if command.txn_currency == command.functional_currency:
-        return command.txn_currency, sign * line.amount_minor, None
-    if not line.amount_minor:
+    if command.txn_currency == command.functional_currency or not line.amount_minor:
         return command.functional_currency, sign * line.functional_minor, None
     value = (command.functional_currency, line.functional_minor)
     return command.txn_currency, sign * line.amount_minor, value

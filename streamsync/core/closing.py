@@ -41,6 +41,7 @@ _CONTROL: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "payout_paid": (("bank",), "debit"),
     "payout_failed": (("bank",), "credit"),
     "revenue_released": (("deferred_revenue",), "debit"),
+    "tax_adjusted": (("tax_payable",), "credit"),
     # They move nothing in the document's own currency.
     "fx_revalued": (("receivable",), "debit"),
     "fx_revaluation_reversed": (("receivable",), "debit"),

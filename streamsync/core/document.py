@@ -8,7 +8,7 @@ like the line (below zero for a credit line). What exceeds what is left raises `
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 
 from msgspec import Struct
@@ -350,55 +350,3 @@ def refund_tax(document: Issued, amount: int, refunded_before: int, tax_before: 
     tax = round_half_up_div(document.tax_minor * cumulative, document.gross_minor) - tax_before
     lowest = max(amount - document.net_left, 0)
     return min(max(tax, lowest), document.tax_left, amount)
-
-
-def refund_amounts(facts: Sequence[Fact]) -> Mapping[str, int]:
-    """The amount of each refund by fact id.
-
-    A payload that lists no refunds tells only a cumulative figure: its amount is the difference to
-    the highest lower figure known for the charge; listed refunds up to the same figure explain it.
-    """
-    refunds = {
-        fact.fact_id: fact.refund
-        for fact in facts
-        if fact.kind == "refunded" and fact.refund is not None
-    }
-    amounts: dict[str, int] = {}
-    for fact_id, refund in refunds.items():
-        if refund.amount_minor is not None:
-            amounts[fact_id] = refund.amount_minor
-            continue
-        cumulative = refund.cumulative_minor or 0
-        known = [
-            other.cumulative_minor
-            for other in refunds.values()
-            if other.charge == refund.charge
-            and other.cumulative_minor is not None
-            and (
-                other.cumulative_minor < cumulative
-                or other.cumulative_minor == cumulative
-                and other.amount_minor is not None
-            )
-        ]
-        amounts[fact_id] = cumulative - max(known, default=0)
-    return amounts
-
-
-def in_order(facts: Sequence[Fact]) -> list[Fact]:
-    """Each fact once, by business time, what takes back last, then fact id.
-
-    The order that they came in does not count.
-    """
-    known: dict[str, Fact] = {}
-    for fact in facts:
-        other = known.setdefault(fact.fact_id, fact)
-        # Two tellings of one fact that differ never reach the books; still one of them must win.
-        if other != fact and repr(fact) < repr(other):
-            known[fact.fact_id] = fact
-    return sorted(
-        known.values(), key=lambda fact: (fact.occurred_at_ms, fact.kind in _AFTER, fact.fact_id)
-    )
-
-
-_AFTER = frozenset({"payment_unapplied", "credit_note_voided", "refund_failed", "payout_failed"})
-"""Kinds that take another fact back: they come after it also within the same moment."""

@@ -235,6 +235,25 @@ class IntercompanySale(Struct, frozen=True, kw_only=True):
     product: str | None = None
 
 
+class AdjustedTax(Struct, frozen=True, kw_only=True):
+    """By how much one tax of a document was too low, or too high."""
+
+    tax_code: str
+    jurisdiction: str | None = None
+    rate: str | None = None
+    base_minor: int | None = None
+    amount_minor: int
+    line_id: str | None = None
+
+
+class TaxAdjustment(Struct, frozen=True, kw_only=True):
+    """The tax of an issued invoice put right, without a change of its net."""
+
+    direction: str
+    settlement: str
+    taxes: tuple[AdjustedTax, ...] = ()
+
+
 class CustomerProfile(Struct, frozen=True, kw_only=True):
     """What the billing system says of a customer; no personal data."""
 
@@ -280,6 +299,7 @@ class Fact(Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
     wallet: WalletMovement | None = None
     intercompany: IntercompanySale | None = None
+    tax_adjustment: TaxAdjustment | None = None
     customer: CustomerProfile | None = None
     subscription_state: SubscriptionState | None = None
 

@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 
-from streamsync.core.document import in_order, refund_amounts, signed_total
+from streamsync.core.document import signed_total
 from streamsync.core.facts import BalanceTransaction, Charge, Fact, Refund
+from streamsync.core.ordering import in_order, refund_amounts
 
 
 class Figure(NamedTuple):
@@ -203,6 +204,16 @@ def refund_told(facts: Sequence[Fact], amounts: Mapping[str, int], fact: Fact) -
     return next(iter((*by_id, *alike)), None)
 
 
+def _tax_adjusted(walk: _Walk, fact: Fact) -> _Moved:
+    told = fact.tax_adjustment
+    if told is not None:
+        size = sum(tax.amount_minor for tax in told.taxes)
+        amount = -size if told.direction == "credit" else size
+        walk.left += amount if told.settlement != "company" else 0
+        walk.owed += amount if told.settlement == "receivable" else 0
+        yield fact.kind, _currency(fact), amount
+
+
 def _cleared(walk: _Walk, fact: Fact) -> _Moved:
     amount = walk.left if walk.owed >= walk.left else max(walk.owed, 0)
     walk.left -= amount
@@ -325,6 +336,7 @@ _FIGURES: Final[Mapping[str, Callable[[_Walk, Fact], _Moved]]] = {
     "dispute_closed": _dispute_closed,
     "payout_paid": _paid_out,
     "payout_failed": _payout_failed,
+    "tax_adjusted": _tax_adjusted,
     "intercompany_sale": _between_entities,
     "intercompany_purchase": _between_entities,
     "intercompany_sale_cancelled": _between_entities,

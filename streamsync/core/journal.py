@@ -26,6 +26,7 @@ from streamsync.core.booking import (
     payment,
     payout,
     refund,
+    tax,
     wallet,
 )
 from streamsync.core.booking.desk import Desk, PolicyAt, Stopped
@@ -36,11 +37,10 @@ from streamsync.core.document import (
     CannotReduce,
     ContractPlace,
     contract_nets,
-    in_order,
-    refund_amounts,
 )
 from streamsync.core.facts import Fact
 from streamsync.core.money import is_currency
+from streamsync.core.ordering import in_order, refund_amounts
 from streamsync.core.position import Billed
 from streamsync.core.schedule import Row
 from streamsync.core.standing import Standing, standing_of
@@ -82,6 +82,7 @@ BOOKING: Final[Mapping[str, Callable[[Desk, Fact], None]]] = {
     "dispute_closed": dispute.book_closed,
     "payout_paid": payout.book_paid,
     "payout_failed": payout.book_failed,
+    "tax_adjusted": tax.book_adjustment,
     "contract_signed": contract.book_signed,
     "contract_modified": contract.book_modified,
     "contract_terminated": contract.book_terminated,

@@ -62,6 +62,7 @@ _SETTLED: Final = JournalShape("payments", "total", ("charged", "from_balance"))
 _CLEARED: Final = JournalShape("losses", "gross", ("unreleased", "released", "tax"))
 _GIVEN_BACK: Final = JournalShape("credits", "total", ("released", "unreleased", "tax"))
 _STOPPED: Final = JournalShape("invoices", "deferred", ("earned", "rest"), shown=_DISCOUNT)
+_TAX_ADJUSTED: Final = JournalShape("invoices", "tax")
 _OVERDUE: Final = JournalShape("losses", "amount")
 _WALLET: Final = JournalShape("usage", "amount")
 _INTERCOMPANY: Final = JournalShape("intercompany", "amount")
@@ -105,6 +106,9 @@ JOURNAL_AMOUNTS: Final[Mapping[str, JournalShape]] = {
     "service_stopped_refund": _STOPPED,
     "service_stopped_credit": _STOPPED,
     "service_stopped_release": _STOPPED,
+    "tax_adjusted_receivable": _TAX_ADJUSTED,
+    "tax_adjusted_customer_balance": _TAX_ADJUSTED,
+    "tax_adjusted_company": _TAX_ADJUSTED,
     "revenue_earned": JournalShape("contracts", "amount", ("deferred", "unbilled")),
     "unbilled_cleared": JournalShape("contracts", "amount"),
     "wallet_topped_up_processor": _WALLET,

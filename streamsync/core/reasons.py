@@ -105,6 +105,8 @@ _BOOKS: Final = {
     ),
     "contract_terms_missing": _wrong("a contract comes without terms that its rule needs"),
     "modification_unsupported": _finance("no rule covers the way a contract is modified", _CORRECT),
+    "tax_adjustment_unknown": _wrong("no journal covers who bears an adjusted tax, or which way"),
+    "tax_line_unknown": _wrong("an adjusted tax names a line that its document has not"),
     "sale_to_itself": _wrong("an entity sells to itself"),
     "segment_repeated": _wrong("a segment of a contract begins twice"),
     "segment_unknown": _wrong("a modification names a segment that its contract has not"),

@@ -66,6 +66,7 @@ PURPOSES = (
     "usage_recorded",
     "invoice_overdue",
     "overdue_paid",
+    "tax_adjusted",
     "service_terminated",
     "contract_terminated",
     "wallet_topped_up",

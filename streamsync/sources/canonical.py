@@ -60,6 +60,7 @@ KINDS: Final[Mapping[str, tuple[str | None, str | None]]] = {
     "wallet_expired": ("wallet", "wallet"),
     "intercompany_sale": ("intercompany", "intercompany"),
     "intercompany_sale_cancelled": ("intercompany", "intercompany"),
+    "tax_adjusted": ("tax_adjustment", "invoice"),
     "customer_changed": ("customer", None),
     "subscription_changed": ("subscription_state", None),
 }

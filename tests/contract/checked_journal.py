@@ -1,4 +1,4 @@
-"""One journal for the independent checkers, and the balances that they must find in it.
+"""Journals for the independent checkers, and the balances that they must find in them.
 
 The balances come from the oracle (tests/oracle), which shares no code with the program: a checker
 that accepts them agrees with two implementations at once.
@@ -6,6 +6,8 @@ that accepts them agrees with two implementations at once.
 
 from __future__ import annotations
 
+import random
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
@@ -13,50 +15,76 @@ from functools import lru_cache
 import msgspec
 
 from streamsync.core.money import exponent
+from streamsync.core.records import Customer
 from streamsync.governance import load_company, load_rates
 from streamsync.simulator import customers, simulate
 from tests.ledger_driver import ACME
+from tests.lifecycles import ALL_MARKETS, Life, draw_life
+from tests.lifecycles.companies import company, customer, published
 from tests.oracle import naive
 from topology.offline import Journal, journal
 
 SEED = 4
 OWN_CURRENCY = {"acme-us": "USD", "acme-jp": "JPY", "acme-de": "EUR", "acme-kw": "KWD"}
 THROUGH = date(2026, 6, 30)
+AFTER = date(2026, 7, 1)
+SIMULATED = "the simulated company"
+CASES = (SIMULATED, *(f"lives by the policies of company {number}" for number in (3, 9, 18)))
+"""Sixty days of billing in four entities; and lives with everything that the oracle knows."""
+
+Where = tuple[str, str, str]
+"""Entity, role and currency."""
 
 
-@lru_cache(maxsize=1)
-def made() -> Journal:
-    """Sixty days of billing in four entities, some in dollars, released to the end of June."""
-    payloads = [
-        (f"event {place}", one.body) for place, one in enumerate(simulate(SEED, metered=True))
-    ]
-    return journal(
-        load_company(ACME),
-        customers(SEED),
-        payloads,
-        source="stripe",
-        through=THROUGH,
-        rates=load_rates(ACME),
-    )
+@lru_cache(maxsize=len(CASES))
+def made(case: str = SIMULATED) -> Journal:
+    """The journal, released to the end of June."""
+    if case == SIMULATED:
+        bodies = [one.body for one in simulate(SEED, metered=True)]
+        known, rules, told = customers(SEED), load_company(ACME), load_rates(ACME)
+    else:
+        life, number = _life(case)
+        bodies, rules = life.bodies, company(number)[0]
+        known = [customer(one) for one in life.customers]
+        told = published()
+    payloads = [(f"event {place}", body) for place, body in enumerate(bodies)]
+    return journal(rules, known, payloads, source="stripe", through=THROUGH, rates=told)
 
 
-@lru_cache(maxsize=1)
-def balances() -> dict[str, dict[tuple[str, str, str], Decimal]]:
-    """Month to the oracle's balance of each (entity, role, currency) at that month's end."""
-    entries = naive.journal(
-        [one.body for one in simulate(SEED, metered=True)],
-        [msgspec.to_builtins(one) for one in customers(SEED)],
-        today=date(2026, 7, 1),
-    )
-    running: dict[tuple[str, str, str], Decimal] = {}
+@lru_cache(maxsize=len(CASES))
+def balances(case: str = SIMULATED) -> dict[str, dict[Where, Decimal]]:
+    """Month to the oracle's balance of each place at that month's end."""
+    if case == SIMULATED:
+        bodies = [one.body for one in simulate(SEED, metered=True)]
+        return _running(naive.journal(bodies, _told(customers(SEED)), today=AFTER))
+    life, number = _life(case)
+    read = company(number)[1]
+    return _running(naive.journal(life.bodies, life.customers, today=AFTER, company=read))
+
+
+def _life(case: str) -> tuple[Life, int]:
+    number = int(case.rsplit(" ", 1)[1])
+    draw = random.Random(number)
+    life = draw_life(draw.randrange, subscriptions=40, markets=ALL_MARKETS, processor=True)
+    return life, number
+
+
+def _told(known: Sequence[Customer]) -> list[dict[str, object]]:
+    return [msgspec.to_builtins(one) for one in known]
+
+
+def _running(entries: Sequence[Mapping[str, object]]) -> dict[str, dict[Where, Decimal]]:
+    running: dict[Where, Decimal] = {}
     found = {}
-    for entry in entries:
+    for entry in sorted(entries, key=lambda one: str(one["period"])):
         currency = str(entry["currency"])
         lines = entry["lines"]
         assert isinstance(lines, list)
         for line in lines:
-            # An exchange difference is an amount of the entity's own currency only.
-            entity, own = str(entry["entity"]), not line["amount_minor"]
+            # In the entity's own currency a line is what it is worth; an exchange difference is
+            # an amount of that currency only.
+            entity = str(entry["entity"])
+            own = not line["amount_minor"] or currency == OWN_CURRENCY[entity]
             unit = OWN_CURRENCY[entity] if own else currency
             where = (entity, str(line["role"]), unit)
             minor = int(line["functional_minor"] if own else line["amount_minor"])

@@ -11,16 +11,17 @@ from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from beancount import loader
 from beancount.core.data import Balance, Transaction
 from ruamel.yaml import YAML
 
-from tests.contract.checked_journal import balances, made
+from tests.contract.checked_journal import CASES, SIMULATED, balances, made
 from topology.render import BEANCOUNT_ROOTS, beancount
 
 
-def exported() -> list[str]:
-    return list(beancount(made().commands))
+def exported(case: str = SIMULATED) -> list[str]:
+    return list(beancount(made(case).commands))
 
 
 def check(lines: list[str]) -> tuple[Sequence[object], list[str]]:
@@ -35,7 +36,8 @@ def after(month: str) -> date:
 
 
 def parent(entity: str, role: str) -> str:
-    return f"{BEANCOUNT_ROOTS[role]}:{entity.capitalize()}:{role.replace('_', '-').capitalize()}"
+    root, name = BEANCOUNT_ROOTS.get(role, "Equity"), role.replace("_", "-").capitalize()
+    return f"{root}:{entity.capitalize()}:{name}"
 
 
 def asserted(month: str, lines: dict[tuple[str, str, str], Decimal]) -> list[str]:
@@ -45,13 +47,14 @@ def asserted(month: str, lines: dict[tuple[str, str, str], Decimal]) -> list[str
     ]
 
 
-def test_it_accepts_every_entry_and_every_balance() -> None:
-    entries, errors = check(exported())
+@pytest.mark.parametrize("case", CASES)
+def test_it_accepts_every_entry_and_every_balance(case: str) -> None:
+    entries, errors = check(exported(case))
     assert errors == []
     read = [one for one in entries if isinstance(one, Transaction)]
-    assert len(read) == len(made().commands)
+    assert len(read) == len(made(case).commands)
     ends = {one.date for one in entries if isinstance(one, Balance)}
-    assert ends == {after(command.posting_date[:7]) for command in made().commands}
+    assert ends == {after(command.posting_date[:7]) for command in made(case).commands}
 
 
 def test_one_changed_cent_is_refused() -> None:
@@ -71,14 +74,15 @@ def test_a_balanced_change_of_one_cent_is_refused_at_the_months_end() -> None:
     assert any("Balance failed" in one for one in check(lines)[1])
 
 
-def test_it_finds_the_oracles_balances_at_every_months_end() -> None:
-    lines = exported()
-    parents = {parent(entity, role) for end in balances().values() for entity, role, _ in end}
+@pytest.mark.parametrize("case", CASES)
+def test_it_finds_the_oracles_balances_at_every_months_end(case: str) -> None:
+    lines, ends = exported(case), balances(case)
+    parents = {parent(entity, role) for end in ends.values() for entity, role, _ in end}
     opened = [f"2000-01-01 open {name}" for name in sorted(parents)]
-    added = [text for month, end in balances().items() for text in asserted(month, end)]
+    added = [text for month, end in ends.items() for text in asserted(month, end)]
     assert check([*lines, *opened, *added])[1] == []
-    month = min(balances())
-    end = balances()[month]
+    month = min(ends)
+    end = ends[month]
     wrong = asserted(month, dict(end) | {min(end): end[min(end)] + Decimal("0.01")})
     assert len(check([*lines, *opened, *wrong])[1]) == 1
 

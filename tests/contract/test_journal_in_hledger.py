@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.contract.checked_journal import balances, made
+from tests.contract.checked_journal import CASES, SIMULATED, balances, made
 from topology.render import hledger
 
 pytestmark = pytest.mark.skipif(
@@ -26,8 +26,8 @@ def ask(text: str, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def exported() -> list[str]:
-    return list(hledger(made().commands))
+def exported(case: str = SIMULATED) -> list[str]:
+    return list(hledger(made(case).commands))
 
 
 def month_end(month: str) -> str:
@@ -43,8 +43,9 @@ def asserted(month: str, lines: dict[tuple[str, str, str], Decimal]) -> list[str
     return ["", f"{month_end(month)} the oracle's balances", *told]
 
 
-def test_every_strict_check_passes() -> None:
-    told = ask("\n".join(exported()) + "\n", "check", "--strict", "ordereddates")
+@pytest.mark.parametrize("case", CASES)
+def test_every_strict_check_passes(case: str) -> None:
+    told = ask("\n".join(exported(case)) + "\n", "check", "--strict", "ordereddates")
     assert told.returncode == 0, told.stderr
 
 
@@ -68,14 +69,15 @@ def test_a_balanced_change_is_refused_by_the_balance_at_the_months_end() -> None
     assert "assertion" in told.stderr
 
 
-def test_it_finds_the_oracles_balances_at_every_months_end() -> None:
-    lines = exported()
-    declared = {f"account {where[0]}:{where[1]}" for end in balances().values() for where in end}
-    added = [text for month, end in balances().items() for text in asserted(month, end)]
+@pytest.mark.parametrize("case", CASES)
+def test_it_finds_the_oracles_balances_at_every_months_end(case: str) -> None:
+    lines, ends = exported(case), balances(case)
+    declared = {f"account {where[0]}:{where[1]}" for end in ends.values() for where in end}
+    added = [text for month, end in ends.items() for text in asserted(month, end)]
     told = ask("\n".join([*sorted(declared), *lines, *added]) + "\n", "check", "--strict")
     assert told.returncode == 0, told.stderr
-    month = min(balances())
-    end = balances()[month]
+    month = min(ends)
+    end = ends[month]
     wrong = dict(end) | {min(end): end[min(end)] + 1}
     told = ask("\n".join([*sorted(declared), *lines, *asserted(month, wrong)]), "check", "--strict")
     assert told.returncode != 0

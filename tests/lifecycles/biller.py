@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from tests.stripe_payloads import charge, credit_note, event, invoice, line, refund, tax
 
-from . import meter, processor
+from . import meter, processor, taxman
 from .bill import AMOUNTS, DAY, Bill, line_text, net_of
 from .life import Choose, Event, Market
 from .processor import Move
@@ -61,7 +61,8 @@ class Biller:
         if self.paid():
             possible += [Biller.refund, Biller.note_to_balance]
         if self.processor and self.choose(2):
-            possible = [*processor.moves(self), *meter.moves(self)] or [Biller.bill]
+            beside = [*processor.moves(self), *meter.moves(self), *taxman.moves(self)]
+            possible = beside or [Biller.bill]
         self.pick(possible)(self)
 
     def charged(self, charge_id: str, invoice_id: str | None, amount: int) -> None:

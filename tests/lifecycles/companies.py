@@ -19,8 +19,11 @@ from pathlib import Path
 from msgspec.structs import replace
 from ruamel.yaml import YAML
 
+from streamsync.core import rate
 from streamsync.core.company import Company
+from streamsync.core.records import Customer, ReferenceData
 from streamsync.governance import load_company
+from streamsync.governance.rates import rates_item
 from tests.company_folder import ACME, ROOT
 from tests.oracle import company as oracle
 from tests.oracle.currency import Rate, Rates
@@ -158,6 +161,36 @@ def _one_by_one(folder: Path) -> Company:
     """Every entry a posting of its own, so that documents can be compared."""
     rules = load_company(folder)
     return replace(rules, summaries=())
+
+
+def customer(told: Mapping[str, object]) -> Customer:
+    """A customer of a life, as the master data tells it."""
+    return Customer(
+        tenant="acme",
+        account=str(told["account"]),
+        party=str(told["party"]),
+        country=str(told["country"]),
+        version=1,
+        deleted=False,
+        published_by="crm",
+    )
+
+
+def published() -> ReferenceData:
+    """The same rates as the treasury publishes them."""
+    told = [
+        rate.Rate(
+            rate_type=one.kind,
+            base=one.base,
+            quote=one.quote,
+            date=one.day.isoformat(),
+            rate=one.rate,
+            source="test",
+            version=1,
+        )
+        for one in rates().published
+    ]
+    return rates_item("acme", told, version=1, published_by="treasury")
 
 
 @lru_cache(maxsize=1)

@@ -20,6 +20,7 @@ CORE = ROOT / "streamsync" / "core"
 # What decides amounts, dates and what is posted. The rest of core/ is records, names and reasons,
 # and the company's own data as it was read.
 MODULES = (
+    "adjustment",
     "booking",
     "books",
     "calendar",
@@ -32,6 +33,7 @@ MODULES = (
     "journal",
     "matching",
     "money",
+    "ordering",
     "policy",
     "position",
     "posting",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from . import facts as f
+from .changes import adjust, end
 from .company import Company
 from .currency import Valuation
 from .document import Document, scaled
@@ -79,8 +80,10 @@ class Books:
                 self.reduce(fact, document)
             elif isinstance(fact, TAKES_BACK):
                 self.take_back(fact, document)
+            elif isinstance(fact, f.TaxAdjusted):
+                adjust(self, fact, document)
             elif isinstance(fact, f.Ended):
-                self.end(fact, [one for one in documents.values() if one])
+                end(self, fact, [one for one in documents.values() if one])
             else:
                 processor.book(fact)
         Metered(self).book()
@@ -327,18 +330,6 @@ class Books:
         if isinstance(fact, f.Refund):
             self.convert(fact, entry, -fact.amount, fact.movement)
         return self.post(fact, entry, billed)
-
-    def end(self, fact: f.Ended, documents: Sequence[Document]) -> None:
-        """A cancelled subscription ends the service of whatever bills it beyond; it is one fact."""
-        outcome = "no_entry"
-        for document in documents:
-            if document.serves(fact.subscription, fact.at):
-                issue, entity = document.issue, document.entity.name
-                named = replace(fact, currency=issue.currency, invoice=issue.invoice)
-                entry = self.entry(named, entity)
-                document.end(fact.subscription, entry)
-                outcome = "posted" if self.add(entry) else outcome
-        self.settle(fact, outcome)
 
     def without_document(self, fact: f.Fact, entity: str, billed: int) -> None:
         """What its invoice has not booked can't be taken from it, now or ever."""

@@ -42,6 +42,7 @@ class Document:
         self.counter = "customer_credit" if issue.total < 0 else "receivable"
         self.tax = sum(sum(line.taxes) for line in issue.lines)
         self.tax_left = self.tax
+        self.gross = issue.total
         self.lines = {
             line.number: LineState(line.net, service)
             for line, service in zip(issue.lines, services(issue, entity), strict=True)
@@ -144,6 +145,23 @@ class Document:
         for number, (released, unreleased) in taken.lines.items():
             self.lines[number].give(released, unreleased, day)
         self.tax_left += taken.tax
+
+    def adjust(self, fact: f.TaxAdjusted, entry: Entry) -> None:
+        """More or less tax; what the company bears leaves the document as it was charged."""
+        bearer = {
+            "receivable": "receivable",
+            "customer_balance": "customer_credit",
+            "company": "tax_adjustments",
+        }[fact.settlement]
+        if bearer != "tax_adjustments":
+            if self.tax_left + fact.amount < 0:
+                raise RejectedError("credit_exceeds_document")
+            self.tax += fact.amount
+            self.tax_left += fact.amount
+            self.gross += fact.amount
+            self.owed += fact.amount if bearer == "receivable" else 0
+        entry.put("debit", bearer, fact.amount)
+        entry.put("credit", "tax_payable", fact.amount)
 
     def close(self, fact: f.Closing, entry: Entry) -> int:
         """A void or a loss of what is owed; the gross that it cleared."""
@@ -287,9 +305,9 @@ class Document:
             taken = self.take(
                 entry, contra, shares=shares, tax=tax, treatment=treatment, named=named
             )
-        elif self.issue.total > 0:
+        elif self.gross > 0:
             cumulative = self.refunded + refund.amount
-            tax = round_half_up(Fraction(self.tax * cumulative, self.issue.total))
+            tax = round_half_up(Fraction(self.tax * cumulative, self.gross))
             tax -= self.refunded_tax
             shares = self.shares(refund.amount - tax, ())
             contra = policy.role("refunded", "released", "refunds_contra")

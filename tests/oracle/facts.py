@@ -36,6 +36,7 @@ OVERDUE = "invoice_overdue"
 OVERDUE_PAID = "overdue_paid"
 RECOGNISED = "payment_recognised"
 ENDED = "service_terminated"
+TAX_ADJUSTED = "tax_adjusted"
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,14 @@ class Refund(Fact):
     charge: str
     amount: int
     movement: "Movement | None" = None
+
+
+@dataclass(frozen=True)
+class TaxAdjusted(Fact):
+    """More tax on an invoice, or less (below zero), and who bears it."""
+
+    amount: int
+    settlement: str
 
 
 @dataclass(frozen=True)

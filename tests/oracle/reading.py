@@ -8,11 +8,20 @@ duplicate, rejected) or tells facts, and the first telling of a fact stands.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .facts import REFUND_FAILED, Fact, Payment, Refund, RefundFailed
+from .facts import REFUND_FAILED, TAX_ADJUSTED, Fact, Payment, Refund, RefundFailed
 from .links import Links
 from .payload import Obj, RejectedError, parsed, reference, text, whole
 from .shapes import is_newer, older
-from .telling import DEAD_REFUNDS, DISPUTES, ONE_FACT, dispute_of, movement_of, refunds_of, usage_of
+from .telling import (
+    DEAD_REFUNDS,
+    DISPUTES,
+    ONE_FACT,
+    dispute_of,
+    movement_of,
+    refunds_of,
+    tax_adjusted_of,
+    usage_of,
+)
 
 IGNORED_PREFIXES = (
     "product.", "price.", "plan.", "coupon.", "payment_method.", "setup_intent.", "quote.",
@@ -77,7 +86,8 @@ class Reader:
             return Record("duplicate")
         earlier.append(content)
         if "streamsync" in event:
-            return self.first(usage_of(event))
+            adjusts = event["kind"] == TAX_ADJUSTED
+            return self.first(tax_adjusted_of(event) if adjusts else usage_of(event))
         kind = text(event, "type")
         if kind in IGNORED_TYPES or kind.startswith(IGNORED_PREFIXES):
             return Record("ignored")

@@ -21,6 +21,7 @@ from .facts import (
     PAYOUT_FAILED,
     REFUNDED,
     REINSTATED,
+    TAX_ADJUSTED,
     UNCOLLECTIBLE,
     USED,
     VOIDED,
@@ -38,6 +39,7 @@ from .facts import (
     Payment,
     Payout,
     Refund,
+    TaxAdjusted,
     Usage,
 )  # fmt: skip
 from .payload import (
@@ -323,6 +325,22 @@ def usage_of(event: Obj) -> Usage:
         price=text(usage, "price"),
         period_from=begins,
         meter=(text(usage, "meter"), text(usage, "price"), begins),
+    )
+
+
+def tax_adjusted_of(event: Obj) -> TaxAdjusted:
+    """A canonical event that puts the tax of an invoice right."""
+    told = event["tax_adjustment"]
+    size = sum(whole(tax, "amount_minor") for tax in objects(told, "taxes"))
+    return TaxAdjusted(
+        purpose=TAX_ADJUSTED,
+        fact_id=text(event, "id"),
+        at=second_of(event, "occurred_at"),
+        customer=text(event, "account"),
+        currency=text(event, "currency"),
+        invoice=text(event, "document"),
+        amount=size if text(told, "direction") == "charge" else -size,
+        settlement=text(told, "settlement"),
     )
 
 

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamsync.core.document import in_order
 from streamsync.core.facts import Fact
+from streamsync.core.ordering import in_order
 from streamsync.core.revenue import reduce_unreleased, released, split_share, unreleased
 from streamsync.core.schedule import (
     BASES,

@@ -21,12 +21,10 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from streamsync.core.rate import Rate
-from streamsync.core.records import Customer, PeriodStatus
-from streamsync.governance.rates import rates_item
+from streamsync.core.records import PeriodStatus
 from tests.ledger_driver import Books
 from tests.lifecycles import ALL_MARKETS, MARKETS, Event, Life, basil, draw_life
-from tests.lifecycles.companies import PROFILES, company, rates
+from tests.lifecycles.companies import PROFILES, company, customer, published
 from tests.oracle import company as oracle
 from tests.oracle import naive
 from topology import topics, views
@@ -69,26 +67,10 @@ def lives(draw: st.DrawFn, settle: bool = False) -> Life:
     )
 
 
-def publish_rates(books: Books) -> None:
-    told = [
-        Rate(
-            rate_type=one.kind,
-            base=one.base,
-            quote=one.quote,
-            date=one.day.isoformat(),
-            rate=one.rate,
-            source="test",
-            version=1,
-        )
-        for one in rates().published
-    ]
-    books.publish(rates_item("acme", told, version=1, published_by="treasury"))
-
-
 def arrive(books: Books, life: Life, bodies: list[bytes], late: int, end: date = END) -> None:
     """Everything comes in, cut up by ticks; some customers come only near the end."""
     if late % 2 == 0:
-        publish_rates(books)
+        books.publish(published())
     known = [customer(one) for one in life.customers]
     for one in known[late:]:
         books.feed(topics.CUSTOMERS, one.account, one)
@@ -102,23 +84,11 @@ def arrive(books: Books, life: Life, bodies: list[bytes], late: int, end: date =
     for one in known[:late]:
         books.feed(topics.CUSTOMERS, one.account, one)
     if late % 2:
-        publish_rates(books)
+        books.publish(published())
     books.run()
     for hour in (12, 13):
         books.tick(f"{end}T{hour}:00:00")
         books.run()
-
-
-def customer(told: Any) -> Customer:
-    return Customer(
-        tenant="acme",
-        account=told["account"],
-        party=told["party"],
-        country=told["country"],
-        version=1,
-        deleted=False,
-        published_by="crm",
-    )
 
 
 Where = tuple[str, str, str, str, str]
@@ -248,7 +218,7 @@ def test_any_order_of_any_life_ends_in_the_oracles_books() -> None:
     assert played["settlement_arrived"] > played["lives"] / 20
     for common in ("payment_recognised", "usage_recorded", "discounts", *ENTITIES):
         assert played[common] > played["lives"] / 80, (common, played)
-    for rare in ("invoice_overdue", "invoice_recovered", "service_terminated"):
+    for rare in ("invoice_overdue", "invoice_recovered", "service_terminated", "tax_adjusted"):
         assert played[rare] > 0, (rare, played)
 
 
@@ -327,7 +297,7 @@ def test_the_balances_of_a_closed_period_never_change(
     period = ("2026-01", "2025-12", "2026-02")[month]
     told = shuffled(life.bodies, order)
     books = Books(company=company(0)[0], partitions=1)
-    publish_rates(books)
+    books.publish(published())
     for one in map(customer, life.customers):
         books.feed(topics.CUSTOMERS, one.account, one)
     for body in told[:at]:
@@ -359,7 +329,7 @@ def test_no_missing_confirmation_is_forgotten_across_a_restart(
 ) -> None:
     """The ERP is silent; deadlines pass; the process ends and begins, its disk lost or not."""
     books = Books(company=company(0)[0], partitions=1)
-    publish_rates(books)
+    books.publish(published())
     for one in map(customer, life.customers):
         books.feed(topics.CUSTOMERS, one.account, one)
     for body in shuffled(life.bodies, order):
@@ -437,12 +407,20 @@ def matters(life: Life, at: int, read: oracle.Company) -> bool:
     return different(oracle_net(life, read), oracle_net(without, read)) != {}
 
 
+def corrupted_own(body: Any) -> Any:
+    """The same of a canonical event; a thousand more of what was used."""
+    if body["kind"] == "tax_adjusted":
+        body["tax_adjustment"]["taxes"][0]["amount_minor"] += 1
+    else:
+        body["usage"]["quantity"] = str(int(float(body["usage"]["quantity"])) + 1_000)
+    return body
+
+
 def corrupted(event: Event) -> Event:
     """The event with its amount one higher; an invoice's first line and its total."""
     body: Any = json.loads(event.raw)
     if "streamsync" in body:
-        body["usage"]["quantity"] = str(int(float(body["usage"]["quantity"])) + 1_000)
-        return replace(event, body=body)
+        return replace(event, body=corrupted_own(body))
     payload = body["data"]["object"]
     kind = body["type"]
     if kind == "invoice.finalized":

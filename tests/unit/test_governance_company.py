@@ -118,6 +118,9 @@ STRIPE_JOURNALS = {
     "service_stopped_release": "Dr deferred_revenue deferred, Cr revenue earned, Cr revenue rest",
     "invoice_overdue": "Dr bad_debt amount, Cr receivable amount",
     "overdue_paid": "Dr receivable amount, Cr bad_debt amount",
+    "tax_adjusted_receivable": "Dr receivable tax, Cr tax_payable tax",
+    "tax_adjusted_customer_balance": "Dr customer_credit tax, Cr tax_payable tax",
+    "tax_adjusted_company": "Dr tax_adjustments tax, Cr tax_payable tax",
     "revenue_earned": "Dr deferred_revenue deferred, Dr unbilled_receivable unbilled, "
     "Cr revenue amount",
     "unbilled_cleared": "Dr deferred_revenue amount, Cr unbilled_receivable amount",

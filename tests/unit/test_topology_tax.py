@@ -144,3 +144,57 @@ def test_a_loss_without_tax_relief_leaves_the_tax_owed(kind: str) -> None:
     assert owed(rows) == TAXES
     lost = {row["jurisdiction"]: row["debit_minor"] for row in rows if row["role"] == "bad_debt"}
     assert lost == TAXES
+
+
+def adjusted(name: str, code: str, jurisdiction: str, amount: int, **more: Any) -> dict[str, Any]:
+    """A canonical event that adds tax to the invoice."""
+    told = {"tax_code": code, "jurisdiction": jurisdiction, "amount_minor": amount}
+    return {
+        "streamsync": "1",
+        "id": name,
+        "kind": "tax_adjusted",
+        "source": "stripe",
+        "account": "cus_1",
+        "document": "in_1",
+        "currency": "USD",
+        "occurred_at": "2026-01-25T12:00:00Z",
+        "tax_adjustment": {"direction": "charge", "settlement": "receivable", "taxes": [told]}
+        | more,
+    }
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
+def test_tax_put_right_is_owed_where_it_was_short_and_a_void_takes_it_back(
+    order: tuple[int, ...],
+) -> None:
+    times = {"finalized_at": JAN_15 + 1, "paid_at": None, "voided_at": JAN_15 + 25 * DAY}
+    told = [
+        event("invoice.finalized", issued(), id="evt_issue"),
+        adjusted("adj_1", "txr_ca", "CA", 50),
+        adjusted("adj_2", "txr_or", "OR", 7),
+        adjusted("adj_3", "txr_ny", "NY", 12, direction="credit", settlement="company"),
+    ]
+    books = Books()
+    books.customer("cus_1")
+    books.tick("2026-01-20T12:00:00")
+    for place in order:
+        books.webhook(told[place])
+        books.run()
+    assert owed(closed(books)) == {"NY": 267 - 12, "CA": 145 + 50, "OR": 7}
+    assert books.balances()["acme-us", "tax_adjustments"] == -12
+    books.webhook(event("invoice.voided", issued(status_transitions=times), id="evt_void"))
+    books.run()
+    books.tick("2026-03-21T12:00:00")
+    books.run()
+    # What the company bore stays: the customer's document never had it.
+    assert owed(closed(books)) == {"NY": -12, "CA": 0, "OR": 0}
+    assert books.balances().get(("acme-us", "receivable"), 0) == 0
+
+
+def test_a_tax_adjustment_is_read_strictly() -> None:
+    books = opened()
+    bad = adjusted("adj_1", "txr_ca", "CA", -5)
+    books.webhook(bad)
+    books.webhook(adjusted("adj_2", "txr_ca", "CA", 5, surprise=1))
+    books.run()
+    assert sorted(books.open_codes()) == ["amount_negative", "field_unknown"]

@@ -71,8 +71,8 @@ def book(desk: Desk, fact: Fact) -> bool:
 
 def _comes_before(fact: Fact) -> bool:
     """Whether a fact concerns what is owed, which such a document never books."""
-    note = fact.credit_note
-    return fact.kind in _BEFORE_PAYMENT or note is not None and note.settlement == "receivable"
+    told = fact.credit_note or fact.tax_adjustment
+    return fact.kind in _BEFORE_PAYMENT or told is not None and told.settlement == "receivable"
 
 
 def _book_payment(desk: Desk, fact: Fact) -> None:
