@@ -126,6 +126,7 @@ class Choices(Struct, frozen=True, kw_only=True):
     uncollectible: str = "schedule_stops"
     loss_at: str = "uncollectible"
     termination: str = "schedule_stands"
+    tax_rounding: str = "document"
     late_event: str = "earliest_open_period"
     breakage: str = "on_expiry"
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from streamsync.core.facts import CreditNoteLine, Fact, Invoice, InvoiceLine, LineTax
-from streamsync.core.money import allocate, round_half_up_div
+from streamsync.core.money import allocate, round_half_up_div, share_of_tax
 from streamsync.core.revenue import (
     TREATMENTS,
     Left,
@@ -336,7 +336,9 @@ def _tax_shares(lines: Sequence[LineLeft], shares: Sequence[int], tax: int) -> l
     return [[next(spread) for _ in taxes] for taxes in weights]
 
 
-def refund_tax(document: Issued, amount: int, refunded_before: int, tax_before: int) -> int:
+def refund_tax(
+    document: Issued, amount: int, refunded_before: int, tax_before: int, rounding: str = "document"
+) -> int:
     """Tax of a refund without a note: in the document's ratio, cumulative over its refunds.
 
     Kept within what is left, so that a refund of all that is left takes exactly that.
@@ -347,6 +349,11 @@ def refund_tax(document: Issued, amount: int, refunded_before: int, tax_before: 
             f"{amount} to give back, {document.net_left + document.tax_left} left of the document",
         )
     cumulative = refunded_before + amount
-    tax = round_half_up_div(document.tax_minor * cumulative, document.gross_minor) - tax_before
+    taxes = [
+        sign_of(line.line) * tax.amount_minor for line in document.lines for tax in line.line.taxes
+    ]
+    # What was taken back of them since (core.adjustment) stands in the document's tax only.
+    taxes.append(document.tax_minor - sum(taxes))
+    tax = share_of_tax(taxes, cumulative, document.gross_minor, rounding) - tax_before
     lowest = max(amount - document.net_left, 0)
     return min(max(tax, lowest), document.tax_left, amount)

@@ -95,6 +95,16 @@ def round_half_up_div(numerator: int, denominator: int) -> int:
     return -whole if negative else whole
 
 
+def share_of_tax(taxes: Sequence[int], part: int, whole: int, rounding: str) -> int:
+    """The tax in a part of what several taxes are on, half up.
+
+    `rounding`: `document` rounds the share of all of them once, `line` that of each by itself.
+    """
+    if rounding == "line":
+        return sum(round_half_up_div(tax * part, whole) for tax in taxes)
+    return round_half_up_div(sum(taxes) * part, whole)
+
+
 def allocate(total: int, weights: Sequence[int]) -> list[int]:
     """Shares of `total` in proportion to `weights` that add up to it exactly.
 

@@ -138,6 +138,8 @@ CHOICES: Final[Mapping[str, Choice]] = {
     # What of a credit or refund comes out of revenue, and what out of deferred revenue.
     "credit_note": _TREATMENT,
     "refund": _TREATMENT,
+    # Where the tax in a refund or in a payment of a part is rounded: once, or by line.
+    "tax_rounding": Choice("credits", ("document", "line")),
     # Whether revenue goes on when an invoice is given up, and which fact gives it up.
     "uncollectible": Choice("losses", ("schedule_stops", "schedule_stands")),
     "loss_at": Choice("losses", ("uncollectible", "overdue")),

@@ -77,6 +77,7 @@ def _profiles() -> dict[str, Words]:
     for place, name in enumerate(found):
         if name not in SHIPPED:
             ends = {"termination": STOPS[place % len(STOPS)]}
+            ends["tax_rounding"] = ("document", "line")[place % 2]
             found[name] = {**found[name], "choices": {**found[name].get("choices", {}), **ends}}
         if name not in SHIPPED and place % 3 == 0:
             found[name] = {**found[name], "journals": _listed(), "roles": {DISCOUNTS: "Given"}}

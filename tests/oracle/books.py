@@ -14,8 +14,9 @@ from . import facts as f
 from .changes import adjust, end
 from .company import Company
 from .currency import Valuation
-from .document import Document, scaled
+from .document import Document
 from .entry import Entry, Leg
+from .parts import scaled
 from .payload import RejectedError
 from .processor import Processor
 from .reading import Reader
@@ -248,7 +249,8 @@ class Books:
         if not issue.total or (issue.total > 0 and not paid):
             self.settle(payment, "no_entry")
             return None
-        counted = scaled(issue, paid) if issue.total > 0 else issue
+        policy = self.company.entities[entity].policy(self.day(payment, entity))
+        counted = scaled(issue, paid, policy) if issue.total > 0 else issue
         document = Document(replace(counted, at=payment.at), self.company.entities[entity])
         document.owed -= paid
         document.charged = charged

@@ -13,6 +13,7 @@ from fractions import Fraction
 from . import facts as f
 from .company import Entity
 from .entry import Entry
+from .parts import tax_in
 from .payload import RejectedError
 from .schedule import LineState, Service, in_proportion, local_day, round_half_up
 
@@ -43,6 +44,7 @@ class Document:
         self.tax = sum(sum(line.taxes) for line in issue.lines)
         self.tax_left = self.tax
         self.gross = issue.total
+        self.told = [list(zip(line.taxes, line.inside, strict=True)) for line in issue.lines]
         self.lines = {
             line.number: LineState(line.net, service)
             for line, service in zip(issue.lines, services(issue, entity), strict=True)
@@ -55,6 +57,11 @@ class Document:
         self.losses: list[Taken] = []
         self.lost_overdue = 0
         self.taken: dict[str, Taken] = {}
+
+    def taxes(self) -> list[int]:
+        """Each tax as it was invoiced, or added since; what was taken back since, as one."""
+        told = [tax for line in self.told for tax, _ in line]
+        return [*told, self.tax - sum(told)]
 
     def left(self) -> int:
         """What is left, with its tax."""
@@ -156,12 +163,26 @@ class Document:
         if bearer != "tax_adjustments":
             if self.tax_left + fact.amount < 0:
                 raise RejectedError("credit_exceeds_document")
+            if fact.amount > 0:
+                self.add_tax(fact.amount)
             self.tax += fact.amount
             self.tax_left += fact.amount
             self.gross += fact.amount
             self.owed += fact.amount if bearer == "receivable" else 0
         entry.put("debit", bearer, fact.amount)
         entry.put("credit", "tax_payable", fact.amount)
+
+    def add_tax(self, amount: int) -> None:
+        """On the first charge line that has one beside its price, else on the first charge line."""
+        charges = [
+            taxes for line, taxes in zip(self.issue.lines, self.told, strict=True) if line.net >= 0
+        ]
+        for taxes in charges:
+            for place, (tax, inside) in enumerate(taxes):
+                if not inside:
+                    taxes[place] = (tax + amount, inside)
+                    return
+        charges[0].append((amount, False))
 
     def close(self, fact: f.Closing, entry: Entry) -> int:
         """A void or a loss of what is owed; the gross that it cleared."""
@@ -307,7 +328,7 @@ class Document:
             )
         elif self.gross > 0:
             cumulative = self.refunded + refund.amount
-            tax = round_half_up(Fraction(self.tax * cumulative, self.gross))
+            tax = tax_in(self.taxes(), Fraction(cumulative, self.gross), policy)
             tax -= self.refunded_tax
             shares = self.shares(refund.amount - tax, ())
             contra = policy.role("refunded", "released", "refunds_contra")
@@ -332,35 +353,6 @@ class Document:
             self.refunded -= taken.gross
             self.refunded_tax -= taken.tax
         return taken.entry.inverse(day, purpose)
-
-
-def scaled(issue: f.Issue, paid: int) -> f.Issue:
-    """An invoice of another total: tax in proportion, then both cut at rounded running sums."""
-    if paid == issue.total:
-        return issue
-    taxes = [tax for line in issue.lines for tax in line.taxes]
-    tax = round_half_up(Fraction(sum(taxes) * paid, issue.total))
-    cut_taxes = iter(cut(taxes, tax))
-    nets = cut([line.net for line in issue.lines], paid - tax)
-    lines = tuple(
-        replace(
-            line,
-            net=net,
-            taxes=tuple(next(cut_taxes) for _ in line.taxes),
-            discount=round_half_up(Fraction(line.discount * net, line.net or 1)),
-        )
-        for line, net in zip(issue.lines, nets, strict=True)
-    )
-    return replace(issue, total=paid, lines=lines)
-
-
-def cut(parts: Sequence[int], whole: int) -> list[int]:
-    """Each part's share of a whole, as the growth of the rounded running share."""
-    found: list[int] = []
-    for end in range(1, len(parts) + 1):
-        share = Fraction(whole * sum(parts[:end]), sum(parts) or 1)
-        found.append(round_half_up(share) - sum(found))
-    return found
 
 
 def services(issue: f.Issue, entity: Entity) -> list[Service | None]:

@@ -22,6 +22,7 @@ from tests.unit.core_facts import (
     paid,
     refunded,
     spreading,
+    tax,
     voided,
 )
 
@@ -292,6 +293,50 @@ def test_a_service_that_is_over_is_earned_also_where_its_rows_are_later() -> Non
     # The second: 8 of the 28 days from 2 February to 1 March, 857 of 3,000.
     assert moved(books, "revenue") == {"2022-02": 1_000 + 2_000 + 3_000 + 857}
     assert moved(books, "customer_credit") == {"2022-02": 9_000 - 3_000 - 857}
+
+
+# Lago #2643: fees of 68.33, 68.33, 57.50 and 85.00 at 20 % are taxed 55.83 together; by line they
+# are 13.67, 13.67, 11.50 and 17.00, one cent more.
+FOUR_FEES = issued(
+    "2022-01-01",
+    *(
+        line(no, net, None, None, tax(owed))
+        for no, (net, owed) in enumerate(
+            ((6_833, 1_367), (6_833, 1_367), (5_750, 1_150), (8_500, 1_700)), 1
+        )
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("rounding", "taxes"),
+    # A third and two thirds of 335.00: of 55.84 in all 18.61 and 37.23; by line 4.56, 4.56, 3.83,
+    # 5.67 are 18.62, and 9.11, 9.11, 7.67, 11.33 are 37.22. The last one takes the rest.
+    [("document", [1_861, 1_862, 1_861]), ("line", [1_862, 1_860, 1_862])],
+)
+def test_tax_is_rounded_once_or_by_line_and_goes_back_whole(
+    rounding: str, taxes: list[int]
+) -> None:
+    days = ("2022-01-05", "2022-01-06", "2022-01-07")
+    refunds = [
+        refunded(day, amount, name=f"re_{day}")
+        for day, amount in zip(days, (11_167, 11_166, 11_167), strict=True)
+    ]
+    books = book(FOUR_FEES, *refunds, policy=choosing(POLICY, tax_rounding=rounding))
+    taken = [
+        sum(one.amount_minor for one in entry.lines if one.role == "tax_payable")
+        for entry in books.entries
+        if entry.purpose == "refunded"
+    ]
+    assert taken == taxes
+    assert moved(books, "tax_payable") == {}
+
+
+def test_a_payment_of_a_part_has_its_tax_rounded_once_or_by_line() -> None:
+    for rounding, owed in (("document", 1_861), ("line", 1_862)):
+        policy = choosing(POLICY, tax_rounding=rounding, charged_automatically="payment")
+        books = book(FOUR_FEES, paid("2022-01-05", 11_167), policy=policy)
+        assert moved(books, "tax_payable") == {"2022-01": owed}
 
 
 def test_p2_the_even_year_is_also_earned_by_whole_months() -> None:

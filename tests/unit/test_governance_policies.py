@@ -137,7 +137,7 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
             "profiles/own.yaml:@profiles/own.yaml|terminations@: unknown_key: "
             '"terminations" is no choice of a profile. Did you mean "termination"? Known: '
             "breakage, charged_automatically, credit_note, late_event, loss_at, refund, "
-            "sent_on_terms, termination, uncollectible."
+            "sent_on_terms, tax_rounding, termination, uncollectible."
         ],
     ),
     "value that is none": (

@@ -20,7 +20,7 @@ from streamsync.core.booking.invoice import issued_amounts, method_of
 from streamsync.core.document import Portion, sign_of, signed_total
 from streamsync.core.facts import Fact, Invoice, InvoiceLine, LineTax
 from streamsync.core.issue import check_figures, issue
-from streamsync.core.money import round_half_up_div
+from streamsync.core.money import round_half_up_div, share_of_tax
 
 _ON_TERMS = "on_terms"
 # What has nothing to take from, and never will, before an invoice is paid.
@@ -94,8 +94,9 @@ def _book_payment(desk: Desk, fact: Fact) -> None:
         return
     check_figures(invoice)
     on = desk.day_of(fact)
-    method = method_of(desk.template_policy(on, "revenue_released"))
-    document = issue(fact, scaled(invoice, paid if total > 0 else total), on, desk.zone, method)
+    policy = desk.template_policy(on, "revenue_released")
+    counted = scaled(invoice, paid if total > 0 else total, policy.choices.tax_rounding)
+    document = issue(fact, counted, on, desk.zone, method_of(policy))
     if total < 0:
         amounts = issued_amounts(document)
         desk.post(fact, "invoice_issued_negative", amounts, purpose="payment_recognised")
@@ -123,17 +124,17 @@ def _invoice_of(desk: Desk, fact: Fact) -> Invoice:
     return invoice
 
 
-def scaled(invoice: Invoice, paid: int) -> Invoice:
+def scaled(invoice: Invoice, paid: int, rounding: str = "document") -> Invoice:
     """The invoice as if its total were what was paid: tax and lines in proportion.
 
-    Tax = round half up; what is left before tax is cut at the rounded running sums of the lines, so
-    that it adds up whatever their signs.
+    Tax = round half up, of all taxes or of each (`rounding`); what is left before tax is cut at the
+    rounded running sums of the lines, so that it adds up whatever their signs.
     """
     total = signed_total(invoice)
     if paid == total:
         return invoice
     taxes = [(sign_of(line) * tax.amount_minor) for line in invoice.lines for tax in line.taxes]
-    whole_tax = round_half_up_div(sum(taxes) * paid, total)
+    whole_tax = share_of_tax(taxes, paid, total, rounding)
     left_taxes = iter(_cut(taxes, whole_tax))
     nets = _cut([sign_of(line) * line.amount_minor for line in invoice.lines], paid - whole_tax)
     lines = tuple(

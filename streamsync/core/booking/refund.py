@@ -42,14 +42,15 @@ def book_refund(desk: Desk, fact: Fact) -> None:
     if amount == 0:
         desk.nothing(fact, "amount_zero")
         return
+    on = desk.day_of(fact)
+    choices = desk.policy_of(on).choices
     note = desk.refund_notes.get(fact.fact_id)
     if note is not None:
         tax, named = note.tax_minor, note.lines
     else:
-        tax = refund_tax(document, amount, desk.refunded_minor, desk.refunded_tax_minor)
+        before, tax_before = desk.refunded_minor, desk.refunded_tax_minor
+        tax = refund_tax(document, amount, before, tax_before, choices.tax_rounding)
         named = ()
-    on = desk.day_of(fact)
-    choices = desk.policy_of(on).choices
     treatment = choices.refund
     if note is not None:
         treatment = choices.credit_note_by_reason.get(note.reason or "", treatment)
