@@ -106,6 +106,22 @@ def loop_back_after_transaction(stack: ExitStack) -> None:
     _replace(stack, MemoryPort, "store", store)
 
 
+def loop_back_repeated_with_other_bytes(stack: ExitStack) -> None:
+    """A loop-back that is sent again tells the moment of its sending: it is no repeat any more."""
+    right = MemoryPort.loop_back
+
+    def loop_back(self: Any, records: Records) -> None:
+        told = self._topics.__dict__.setdefault("told", set())
+        sent = []
+        for output, timestamp_ms in records:
+            before = (output, timestamp_ms) in told
+            told.add((output, timestamp_ms))
+            sent.append((output, timestamp_ms + 1 if before else timestamp_ms))
+        right(self, sent)
+
+    _replace(stack, MemoryPort, "loop_back", loop_back)
+
+
 def zombie_not_fenced(stack: ExitStack) -> None:
     """The former owner of a partition may still commit."""
     _replace(stack, MemoryPort, "_refuse_fenced", lambda self: None)
@@ -147,6 +163,17 @@ def recovery_stops_one_row_early(stack: ExitStack) -> None:
     def recover(self: Changelog, disk: Disk) -> None:
         short = Changelog(dict(list(self.rows.items())[:-1]), self.end, self.epoch)
         right(short, disk)
+
+    _replace(stack, Changelog, "recover", recover)
+
+
+def old_copy_taken_for_whole(stack: ExitStack) -> None:
+    """A disk that holds something is used as it is, however old it is."""
+    right = Changelog.recover
+
+    def recover(self: Changelog, disk: Disk) -> None:
+        if not disk.end:
+            right(self, disk)
 
     _replace(stack, Changelog, "recover", recover)
 
@@ -228,9 +255,11 @@ BUGS: dict[str, Plant] = {
         changelog_row_dropped,
         outputs_outside_transaction,
         loop_back_after_transaction,
+        loop_back_repeated_with_other_bytes,
         zombie_not_fenced,
         cache_kept_after_fence,
         recovery_stops_one_row_early,
+        old_copy_taken_for_whole,
         redelivered_records_not_skipped,
         poison_not_undone,
         tick_gap_accepted,
