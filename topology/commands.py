@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from topology import rules_commands
+from topology import period_commands, rules_commands
 
 if TYPE_CHECKING:
     from topology import offline
@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command()(journal)
     app.command()(worker)
     rules_commands.register(app)
+    period_commands.register(app)
 
 
 def journal(

@@ -12,13 +12,12 @@ from msgspec import Struct
 
 from streamsync.core.calendar import next_period
 from streamsync.core.company import Company
+from streamsync.core.period_status import OPEN, STATUSES
 from streamsync.core.records import PeriodStatus
 from streamsync.engine.lane import Poison
 from topology.rows import PERIOD, row_key
 from topology.turn import Turn
 
-STATUSES = ("open", "soft_closed", "closed", "reopened")
-_OPEN = ("open", "reopened")
 _PERIODS_AHEAD_MAX = 120
 
 
@@ -67,6 +66,6 @@ def place(
 
 def _takes(turn: Turn, company: Company, book: tuple[str, str], period: str, purpose: str) -> bool:
     known = turn.shard.get(PERIOD, row_key(company.tenant, *book, period))
-    if known is None or known.status in _OPEN:
+    if known is None or known.status in OPEN:
         return True
     return known.status == "soft_closed" and purpose in company.soft_close_takes

@@ -83,6 +83,8 @@ class PeriodStatus(Struct, frozen=True, kw_only=True):
     status: str
     version: int
     changed_by: str
+    approved_by: str | None = None
+    reason: str | None = None
 
 
 class CommandTax(Struct, frozen=True, kw_only=True):

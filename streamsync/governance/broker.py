@@ -27,7 +27,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from streamsync.brokers import Brokers
 from streamsync.contracts import ContractError, Contracts
-from streamsync.core.records import Customer, RawWebhook, ReferenceData, Tick
+from streamsync.core.records import Customer, PeriodStatus, RawWebhook, ReferenceData, Tick
 from streamsync.engine.lane import TopicSpec
 from streamsync.governance.payload import KIND
 from streamsync.governance.rates import RATES_KIND
@@ -121,6 +121,16 @@ class Broker:
             latest.get(KIND), last_tick, latest.get(RATES_KIND), frozenset(versions), jobs
         )
 
+    def periods(self, tenant: str) -> dict[tuple[str, str, str], PeriodStatus]:
+        """The last status of each period by entity, ledger and period; of a version the first."""
+        found: dict[tuple[str, str, str], PeriodStatus] = {}
+        for record in self._records(self._control.name):
+            if isinstance(record, PeriodStatus) and record.tenant == tenant:
+                known = found.get(_period_of(record))
+                if known is None or record.version > known.version:
+                    found[_period_of(record)] = record
+        return found
+
     def billing(self, webhooks: str, tenant: str) -> tuple[list[RawWebhook], list[Customer]]:
         """Every webhook of a tenant that is kept, and the latest record of each customer."""
         bodies = [
@@ -148,8 +158,12 @@ class Broker:
                     found[record.account] = record
         return found
 
-    def publish(self, items: Sequence[ReferenceData], customers: Sequence[Customer]) -> None:
-        """Send rules and rates, and the customers; returns when the brokers have all of them."""
+    def publish(
+        self, items: Sequence[ReferenceData | PeriodStatus], customers: Sequence[Customer]
+    ) -> None:
+        """Send rules, rates, jobs and statuses of periods, and the customers; returns when the
+        brokers have all of them.
+        """
         failed: list[str] = []
 
         def delivered(error: KafkaError | None, _message: object) -> None:
@@ -186,11 +200,23 @@ class Broker:
             why = failed[0] if failed else "no answer"
             raise BrokerUnavailable(
                 f"{len(failed) + left} of {len(customers) + len(items)} records did not "
-                f"reach Kafka at {self._bootstrap} ({why}): run `streamsync apply` again, it "
-                "sends what is missing."
+                f"reach Kafka at {self._bootstrap} ({why}): run the command again, it sends "
+                "what is missing."
             )
         for item in items:
-            self._confirm_first(item)
+            if isinstance(item, PeriodStatus):
+                self._confirm_period(item)
+            else:
+                self._confirm_first(item)
+
+    def _confirm_period(self, item: PeriodStatus) -> None:
+        known = self.periods(item.tenant).get(_period_of(item))
+        if known is not None and known != item and known.version == item.version:
+            raise PublishedByAnother(
+                f"{known.changed_by} set {item.entity} {item.period} to {known.status} a moment "
+                "earlier, which is in force; yours is ignored. Look at it with `streamsync "
+                "periods`, then run the command again."
+            )
 
     def _confirm_first(self, item: ReferenceData) -> None:
         state = self.control_state(item.tenant)
@@ -266,3 +292,7 @@ class Broker:
             f"Kafka at {self._bootstrap} does not answer ({told}): start it with "
             "`streamsync broker`, or give --bootstrap-servers."
         )
+
+
+def _period_of(status: PeriodStatus) -> tuple[str, str, str]:
+    return status.entity, status.ledger, status.period

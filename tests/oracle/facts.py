@@ -37,6 +37,10 @@ OVERDUE_PAID = "overdue_paid"
 RECOGNISED = "payment_recognised"
 ENDED = "service_terminated"
 TAX_ADJUSTED = "tax_adjusted"
+SIGNED = "contract_signed"
+MODIFIED = "contract_modified"
+CONTRACT_ENDED = "contract_terminated"
+EARNED = "revenue_earned"
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Line:
     discount: int = 0
     # By tax: whether the price has it inside.
     inside: tuple[bool, ...] = ()
+    segment: str | None = None
 
     def discount_on(self, net: int) -> int:
         """The discount on so much of the net, without the tax that it took off as well."""
@@ -198,3 +203,42 @@ class Ended(Fact):
     """A subscription was cancelled: whatever bills it beyond that moment."""
 
     subscription: str
+
+
+@dataclass(frozen=True)
+class SegmentTerms:
+    """What a contract says of a segment; times in epoch seconds."""
+
+    name: str
+    price: int
+    variable: int
+    constraint: int | None
+    standalone: int | None
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Signed(Fact):
+    """A contract and its segments."""
+
+    segments: tuple[SegmentTerms, ...]
+
+
+@dataclass(frozen=True)
+class Modified(Fact):
+    """A change of a contract; `end`: the new end of the segment's service."""
+
+    treatment: str
+    segment: str | None
+    new_segment: str | None
+    change: int
+    variable: int | None
+    constraint: int | None
+    end: int | None
+    segments: tuple[SegmentTerms, ...]
+
+
+@dataclass(frozen=True)
+class ContractEnded(Fact):
+    """The early end of a contract."""

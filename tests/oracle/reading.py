@@ -8,8 +8,9 @@ duplicate, rejected) or tells facts, and the first telling of a fact stands.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .facts import REFUND_FAILED, TAX_ADJUSTED, Fact, Payment, Refund, RefundFailed
+from .facts import REFUND_FAILED, Fact, Payment, Refund, RefundFailed
 from .links import Links
+from .own import OWN
 from .payload import Obj, RejectedError, parsed, reference, text, whole
 from .shapes import is_newer, older
 from .telling import (
@@ -19,8 +20,6 @@ from .telling import (
     dispute_of,
     movement_of,
     refunds_of,
-    tax_adjusted_of,
-    usage_of,
 )
 
 IGNORED_PREFIXES = (
@@ -86,8 +85,7 @@ class Reader:
             return Record("duplicate")
         earlier.append(content)
         if "streamsync" in event:
-            adjusts = event["kind"] == TAX_ADJUSTED
-            return self.first(tax_adjusted_of(event) if adjusts else usage_of(event))
+            return self.first(OWN[text(event, "kind")](event))
         kind = text(event, "type")
         if kind in IGNORED_TYPES or kind.startswith(IGNORED_PREFIXES):
             return Record("ignored")

@@ -5,7 +5,6 @@ of object picks what counts; what contradicts itself is rejected.
 """
 
 from collections.abc import Callable
-from datetime import datetime
 
 from .facts import (
     CHARGED,
@@ -21,9 +20,7 @@ from .facts import (
     PAYOUT_FAILED,
     REFUNDED,
     REINSTATED,
-    TAX_ADJUSTED,
     UNCOLLECTIBLE,
-    USED,
     VOIDED,
     WITHDRAWN,
     Charge,
@@ -39,8 +36,6 @@ from .facts import (
     Payment,
     Payout,
     Refund,
-    TaxAdjusted,
-    Usage,
 )  # fmt: skip
 from .payload import (
     Obj,
@@ -86,12 +81,13 @@ def invoice_line(number: int, line: Obj) -> Line:
     if isinstance(period, dict):
         start, end = whole(period, "start"), whole(period, "end")
     metadata = line.get("metadata")
-    contract = metadata.get("streamsync_contract") if isinstance(metadata, dict) else None
+    named = metadata if isinstance(metadata, dict) else {}
+    contract, segment = named.get("streamsync_contract"), named.get("streamsync_segment")
     name, subscription = text(line, "id"), reference(line, "subscription")
     off = sum(whole(discount, "amount") for discount in objects(line, "discount_amounts"))
     inside = tuple(tax.get("inclusive") is True for tax in objects(line, "tax_amounts"))
     net, taxes = net_of(line), taxes_of(line)
-    return Line(number, name, net, taxes, start, end, contract, subscription, off, inside)
+    return Line(number, name, net, taxes, start, end, contract, subscription, off, inside, segment)
 
 
 def issue_of(invoice: Obj, created: int) -> Issue:
@@ -307,46 +303,6 @@ def note_voided_of(note: Obj, created: int) -> NoteVoided:
         invoice=reference(note, "invoice"),
         note=text(note, "id"),
     )
-
-
-def usage_of(event: Obj) -> Usage:
-    """A canonical event that records usage."""
-    usage = event["usage"]
-    begins = second_of(usage, "period_from")
-    return Usage(
-        purpose=USED,
-        fact_id=text(event, "id"),
-        at=second_of(event, "occurred_at"),
-        customer=text(event, "account"),
-        currency=text(event, "currency"),
-        invoice=text(event, "document"),
-        document=text(event, "document"),
-        quantity=text(usage, "quantity"),
-        price=text(usage, "price"),
-        period_from=begins,
-        meter=(text(usage, "meter"), text(usage, "price"), begins),
-    )
-
-
-def tax_adjusted_of(event: Obj) -> TaxAdjusted:
-    """A canonical event that puts the tax of an invoice right."""
-    told = event["tax_adjustment"]
-    size = sum(whole(tax, "amount_minor") for tax in objects(told, "taxes"))
-    return TaxAdjusted(
-        purpose=TAX_ADJUSTED,
-        fact_id=text(event, "id"),
-        at=second_of(event, "occurred_at"),
-        customer=text(event, "account"),
-        currency=text(event, "currency"),
-        invoice=text(event, "document"),
-        amount=size if text(told, "direction") == "charge" else -size,
-        settlement=text(told, "settlement"),
-    )
-
-
-def second_of(obj: Obj, key: str) -> int:
-    """An RFC 3339 time in epoch seconds."""
-    return int(datetime.fromisoformat(text(obj, key)).timestamp())
 
 
 def ended_of(subscription: Obj, created: int) -> Ended:

@@ -202,6 +202,37 @@ def test_only_what_will_very_probably_not_be_reversed_counts_of_an_estimate() ->
     )
 
 
+def test_estimates_follow_one_another() -> None:
+    # A bonus of 60, then of 90, then of 60 again: the last one changes the price by 30 less.
+    bonus = segment("plan", 12_000, "2022-01-01", "2023-01-01", variable_minor=6_000)
+    told = [
+        modified(day, "estimate", name, segment="plan", variable_minor=amount)
+        for day, name, amount in (("2022-04-01", "m1", 9_000), ("2022-07-01", "m2", 6_000))
+    ]
+    books = contract(signed("2022-01-01", bonus), *told)
+    assert books.measures["bookings"] == 18_000
+    assert sum(moved(books, "revenue").values()) == 18_000
+    assert moved(books, "revenue")["2022-12"] == 1_500
+
+
+def test_what_a_contract_earns_today_is_booked_tomorrow() -> None:
+    books = contract(signed("2022-01-01", YEAR), today=date(2022, 1, 31))
+    assert books.entries == ()
+    assert books.next_release == date(2022, 1, 31)
+
+
+def test_what_clears_and_what_is_left_over_name_their_contract_segment_and_product() -> None:
+    sold = replace(YEAR, product="prod_plan")
+    end = fact("contract_terminated", "2022-07-01")
+    bills = (billed("2022-03-01", 60_000), billed("2022-04-15", 90_000, "in_2"))
+    policy = replace(EVEN, choices=Choices(termination="credit"))
+    books = contract(signed("2022-01-01", sold), end, bills=bills, policy=policy)
+    cleared = [one for one in books.entries if one.purpose == "unbilled_cleared"]
+    assert [one.part for one in cleared] == ["ct_1|plan"]
+    (rest,) = [one for one in books.entries if one.purpose == "contract_terminated"]
+    assert {one.product for one in rest.lines} == {"prod_plan"}
+
+
 def test_billed_ahead_is_deferred_and_earned_ahead_is_unbilled() -> None:
     # 100 a month. 250 are billed on 1 January, 350 on 15 April.
     plan = signed("2022-01-01", segment("plan", 60_000, "2022-01-01", "2022-07-01"))

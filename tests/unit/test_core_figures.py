@@ -43,6 +43,13 @@ LOST_BY_WORD = disputed("dispute_closed", "2022-03-01", outcome="lost")
 WON = disputed("dispute_closed", "2022-03-01", movement(-3100, 1500), outcome="won")
 
 
+def overpaid(day: str, amount: int, over: int) -> Fact:
+    """A payment, with the part of it that was not due."""
+    told = paid(day, amount)
+    assert told.payment is not None
+    return replace(told, payment=replace(told.payment, overpaid_minor=over))
+
+
 def settled(told: Fact, *, amount: int) -> Fact:
     """The refund, settled in euros."""
     assert told.refund is not None
@@ -72,6 +79,14 @@ CASES: dict[str, tuple[list[Fact], list[tuple[str, str, int]]]] = {
             ("invoice_issued", "USD", 3300),
             ("payment_applied", "USD", 1000),
             ("payment_applied", "USD", 2300),
+        ],
+    ),
+    "a payment of more than is due": (
+        [ISSUE, overpaid("2022-01-16", 3500, 200)],
+        [
+            ("invoice_issued", "USD", 3300),
+            ("payment_applied", "USD", 3300),
+            ("payment_overpaid", "USD", 200),
         ],
     ),
     "a void of what a note left": (

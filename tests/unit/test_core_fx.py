@@ -11,7 +11,7 @@ from streamsync.core.books import Entry
 from streamsync.core.company import CurrencyRules
 from streamsync.core.facts import Fact, InvoiceLine
 from streamsync.core.fx import NoRate, Valuation, value_foreign
-from streamsync.core.rate import Rate, convert, is_rate
+from streamsync.core.rate import Rate, convert, identity_rate, is_rate
 from streamsync.core.template import EntryLine
 from tests.unit import core_facts as made
 
@@ -245,6 +245,12 @@ def test_conversion_is_exact_between_any_exponents(
     amount: int, base: str, quote: str, text: str, expected: int
 ) -> None:
     assert convert(amount, rate(base, quote, text)) == expected
+
+
+def test_a_currency_is_worth_itself() -> None:
+    told = identity_rate("USD", "2026-01-15")
+    assert (told.rate_type, told.source, told.version) == ("identity", "identity", 0)
+    assert convert(12_345, told) == 12_345
 
 
 @pytest.mark.parametrize("text", ["", "0", "0.000", "-1", "1e3", "1,2", ".5", "1.", "x"])

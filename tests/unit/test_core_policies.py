@@ -240,6 +240,24 @@ def test_start_conventions_by_hand(start: str, months: dict[str, int]) -> None:
     assert moved(books, "revenue") == months
 
 
+@pytest.mark.parametrize(("day", "first"), [("15", "2022-01"), ("16", "2022-02")])
+def test_from_the_16th_on_the_middle_of_the_month_is_over(day: str, first: str) -> None:
+    books = book(
+        issued("2022-01-01", line(1, 9_000, f"2022-01-{day}", f"2022-04-{day}")),
+        policy=releasing(start="mid_month"),
+    )
+    assert min(moved(books, "revenue")) == first
+
+
+def test_a_loss_takes_what_no_overdue_took_where_both_are_losses() -> None:
+    books = book(
+        issued("2022-01-01", line(1, 9_000)),
+        lost("2022-02-10"),
+        policy=choosing(POLICY, loss_at="overdue"),
+    )
+    assert moved(books, "bad_debt") == {"2022-02": -9_000}
+
+
 def test_a_service_within_a_month_keeps_one_month_by_every_convention() -> None:
     for start in ("month_start", "next_month_start", "mid_month"):
         assert len(rows(releasing(start=start), "2022-01-05", "2022-01-12", "2022-01-05")) == 1

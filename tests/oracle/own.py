@@ -1,0 +1,135 @@
+"""What a canonical event tells: facts of a company's own systems (docs/canonical-events.md).
+
+The problem: usage, contracts and tax that is put right come in one shape, and each kind has a part
+of its own. How: one function per kind, which takes the event as it stands.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from .facts import (
+    CONTRACT_ENDED,
+    MODIFIED,
+    SIGNED,
+    TAX_ADJUSTED,
+    USED,
+    ContractEnded,
+    Fact,
+    Modified,
+    SegmentTerms,
+    Signed,
+    TaxAdjusted,
+    Usage,
+)
+from .payload import Obj, objects, text, whole
+
+
+def usage_of(event: Obj) -> Usage:
+    """A canonical event that records usage."""
+    usage = event["usage"]
+    begins = second_of(usage, "period_from")
+    return Usage(
+        purpose=USED,
+        fact_id=text(event, "id"),
+        at=second_of(event, "occurred_at"),
+        customer=text(event, "account"),
+        currency=text(event, "currency"),
+        invoice=text(event, "document"),
+        document=text(event, "document"),
+        quantity=text(usage, "quantity"),
+        price=text(usage, "price"),
+        period_from=begins,
+        meter=(text(usage, "meter"), text(usage, "price"), begins),
+    )
+
+
+def tax_adjusted_of(event: Obj) -> TaxAdjusted:
+    """A canonical event that puts the tax of an invoice right."""
+    told = event["tax_adjustment"]
+    size = sum(whole(tax, "amount_minor") for tax in objects(told, "taxes"))
+    return TaxAdjusted(
+        purpose=TAX_ADJUSTED,
+        fact_id=text(event, "id"),
+        at=second_of(event, "occurred_at"),
+        customer=text(event, "account"),
+        currency=text(event, "currency"),
+        invoice=text(event, "document"),
+        amount=size if text(told, "direction") == "charge" else -size,
+        settlement=text(told, "settlement"),
+    )
+
+
+def second_of(obj: Obj, key: str) -> int:
+    """An RFC 3339 time in epoch seconds."""
+    return int(datetime.fromisoformat(text(obj, key)).timestamp())
+
+
+def signed_of(event: Obj) -> Signed:
+    """A contract and its segments."""
+    return Signed(
+        purpose=SIGNED,
+        fact_id=text(event, "document"),
+        at=second_of(event, "occurred_at"),
+        customer=text(event, "account"),
+        currency=text(event, "currency"),
+        invoice=text(event, "document"),
+        segments=terms_of(event),
+    )
+
+
+def modified_of(event: Obj) -> Modified:
+    """A change of a contract."""
+    told = event["contract"]
+    return Modified(
+        purpose=MODIFIED,
+        fact_id=text(event, "id"),
+        at=second_of(event, "occurred_at"),
+        customer=text(event, "account"),
+        currency=text(event, "currency"),
+        invoice=text(event, "document"),
+        treatment=text(told, "treatment"),
+        segment=told.get("segment"),
+        new_segment=told.get("new_segment"),
+        change=told.get("change_minor", 0),
+        variable=told.get("variable_minor"),
+        constraint=told.get("constraint_minor"),
+        end=second_of(told, "service_to") if "service_to" in told else None,
+        segments=terms_of(event),
+    )
+
+
+def contract_ended_of(event: Obj) -> ContractEnded:
+    """The early end of a contract."""
+    return ContractEnded(
+        purpose=CONTRACT_ENDED,
+        fact_id=text(event, "document"),
+        at=second_of(event, "occurred_at"),
+        customer=text(event, "account"),
+        currency=text(event, "currency"),
+        invoice=text(event, "document"),
+    )
+
+
+def terms_of(event: Obj) -> tuple[SegmentTerms, ...]:
+    """The segments that an event begins."""
+    return tuple(
+        SegmentTerms(
+            name=text(one, "segment_id"),
+            price=whole(one, "price_minor"),
+            variable=one.get("variable_minor", 0),
+            constraint=one.get("constraint_minor"),
+            standalone=one.get("standalone_minor"),
+            start=second_of(one, "service_from"),
+            end=second_of(one, "service_to"),
+        )
+        for one in event["contract"].get("segments", ())
+    )
+
+
+OWN: dict[str, Callable[[Obj], Fact]] = {
+    USED: usage_of,
+    TAX_ADJUSTED: tax_adjusted_of,
+    SIGNED: signed_of,
+    MODIFIED: modified_of,
+    CONTRACT_ENDED: contract_ended_of,
+}
