@@ -53,17 +53,13 @@ def periods(
 
     Example: streamsync periods --company examples/acme --entity acme-us
     """
-    from streamsync.governance.broker import BrokerUnavailable  # noqa: PLC0415
-    from streamsync.governance.commands import connect  # noqa: PLC0415
+    from streamsync.governance.commands import connect, in_sentences  # noqa: PLC0415
 
     rules = _rules(company)
     if entity is not None:
         _ledger(rules, entity)
-    try:
+    with in_sentences():
         found = connect(bootstrap_servers, schema_registry_url).periods(rules.tenant)
-    except BrokerUnavailable as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
     told = [one for _, one in sorted(found.items()) if entity in (None, one.entity)]
     if as_json:
         shown = [structs.asdict(one) for one in told]
@@ -130,8 +126,7 @@ def _change(
 ) -> None:
     from streamsync.core.period_status import ChangeRefused, changed  # noqa: PLC0415
     from streamsync.core.records import PeriodStatus  # noqa: PLC0415
-    from streamsync.governance.broker import BrokerUnavailable, PublishedByAnother  # noqa: PLC0415
-    from streamsync.governance.commands import connect  # noqa: PLC0415
+    from streamsync.governance.commands import connect, in_sentences  # noqa: PLC0415
 
     rules, (entity, period, status, reason) = _rules(company), asked
     wanted = PeriodStatus(
@@ -145,19 +140,17 @@ def _change(
         approved_by=people[1],
         reason=reason,
     )
-    try:
+    with in_sentences():
         broker = connect(*where)
         broker.create_topics()
         known = broker.periods(rules.tenant).get((entity, wanted.ledger, period))
-        told = changed(known, wanted)
+        try:
+            told = changed(known, wanted)
+        except ChangeRefused as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from error
         if told is not None:
             broker.publish([told], ())
-    except ChangeRefused as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
-    except (BrokerUnavailable, PublishedByAnother) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
     shown = told or known or wanted
     if as_json:
         one = {"schema_version": 1, "changed": told is not None, "period": structs.asdict(shown)}

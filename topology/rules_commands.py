@@ -110,12 +110,11 @@ def _given(
     """Both rules and the events: from files, or as the broker keeps them."""
     from streamsync.governance import (  # noqa: PLC0415
         CompanyErrors,
-        PayloadError,
         load_company,
         load_customers,
         load_rates,
     )
-    from streamsync.governance.broker import BrokerUnavailable  # noqa: PLC0415
+    from streamsync.governance.commands import in_sentences  # noqa: PLC0415
     from streamsync.sources.files import FilesInvalid, read_payload_files  # noqa: PLC0415
     from topology import offline  # noqa: PLC0415
 
@@ -123,7 +122,8 @@ def _given(
         new = load_company(rules)
         rates = load_rates(rules)
         if not events:
-            return _kept(_broker(*servers), new, company, rates)
+            with in_sentences():
+                return _kept(_broker(*servers), new, company, rates)
         if company is None:
             raise typer.BadParameter("name the rules in force: --company.")
         webhooks = [
@@ -131,7 +131,7 @@ def _given(
         ]
         customers = load_customers(company) or offline.customers_of(webhooks)
         return _Given(load_company(company), new, rates, webhooks, customers)
-    except (CompanyErrors, FilesInvalid, BrokerUnavailable, PayloadError) as error:
+    except (CompanyErrors, FilesInvalid) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
 
@@ -218,7 +218,7 @@ def restate(
     --job 2026-q1-even --rules-version 2 --from 2026-01-01 --prepared-by ana --approved-by ben
     """
     from streamsync.core.company import RestatementJob  # noqa: PLC0415
-    from streamsync.governance.broker import BrokerUnavailable, PublishedByAnother  # noqa: PLC0415
+    from streamsync.governance.commands import in_sentences  # noqa: PLC0415
     from streamsync.governance.restatement import restatement_item  # noqa: PLC0415
 
     asked = RestatementJob(
@@ -234,7 +234,7 @@ def restate(
         item = restatement_item(tenant, asked, prepared_by=people[0], approved_by=people[1])
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    try:
+    with in_sentences():
         broker = _broker(bootstrap_servers, schema_registry_url)
         state = broker.control_state(tenant)
         if rules_version not in state.versions:
@@ -252,9 +252,6 @@ def restate(
                 )
         else:
             broker.publish([item], ())
-    except (BrokerUnavailable, PublishedByAnother) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
     if as_json:
         typer.echo(
             json.dumps({"schema_version": 1, "job": structs.asdict(asked), "tenant": tenant})

@@ -10,7 +10,8 @@ from __future__ import annotations
 import getpass
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,16 +80,12 @@ def apply(
 
     Example: streamsync apply examples/acme --published-by ana --approved-by ben
     """
-    from streamsync.contracts import IncompatibleSchema, RegistryUnavailable  # noqa: PLC0415
-    from streamsync.governance.broker import BrokerUnavailable, PublishedByAnother  # noqa: PLC0415
-    from streamsync.governance.payload import PayloadError  # noqa: PLC0415
-
     publisher = published_by or getpass.getuser()
     if not dry_run:
         _approval(publisher, approved_by)
     folder = _loaded(directory, publisher, approved_by, as_json)
     company = folder.company
-    try:
+    with in_sentences():
         broker = connect(bootstrap_servers, schema_registry_url)
         broker.create_topics()
         state = broker.control_state(company.tenant)
@@ -107,6 +104,19 @@ def apply(
             typer.echo(f"Published; in force from tick {tick}.")
         if status:
             raise typer.Exit(status)
+
+
+@contextmanager
+def in_sentences() -> Iterator[None]:
+    """What Kafka, the registry or what is published has against a command is a sentence on standard
+    error, and exit status 1.
+    """
+    from streamsync.contracts import IncompatibleSchema, RegistryUnavailable  # noqa: PLC0415
+    from streamsync.governance.broker import BrokerUnavailable, PublishedByAnother  # noqa: PLC0415
+    from streamsync.governance.payload import PayloadError  # noqa: PLC0415
+
+    try:
+        yield
     except (
         BrokerUnavailable,
         IncompatibleSchema,

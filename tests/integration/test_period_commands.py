@@ -1,4 +1,4 @@
-"""`streamsync periods`, `close` and `reopen` on a real broker: what is published and what refused."""
+"""`streamsync periods`, `close` and `reopen` on a real broker: what is published, what refused."""
 
 from __future__ import annotations
 
@@ -85,6 +85,18 @@ def test_a_wrong_change_is_a_sentence_and_publishes_nothing(acme: Path, servers:
     assert nobody.exit_code == 2
     assert "acme-fr" in nobody.stderr
     assert shown(acme, servers) == []
+
+
+def test_a_registry_or_a_broker_that_does_not_answer_is_a_sentence(
+    acme: Path, registry: str
+) -> None:
+    at = ["periods", "--company", str(acme)]
+    nowhere = ["--bootstrap-servers", "127.0.0.1:1", "--schema-registry-url"]
+    for other, word in (("http://127.0.0.1:1", "registry"), (registry, "Kafka")):
+        told = run(*at, *nowhere, other)
+        assert told.exit_code == 1
+        assert word in told.stderr
+        assert "does not answer" in told.stderr
 
 
 def test_of_two_people_at_once_the_first_one_wins_and_the_other_is_told(
