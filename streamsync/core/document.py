@@ -8,7 +8,7 @@ like the line (below zero for a credit line). What exceeds what is left raises `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 
 from msgspec import Struct
@@ -176,15 +176,24 @@ def signed_total(invoice: Invoice) -> int:
 
 
 def clear(
-    document: Issued, on: date, *, stands: bool = False, lost: bool = False
+    document: Issued,
+    on: date,
+    *,
+    stands: bool = False,
+    lost: bool = False,
+    ended: Collection[str] = (),
 ) -> tuple[Issued, Taken]:
     """Take all that is left, and cancel the rows of the day and later, unless the schedule stands.
 
     Where it stands, all of it counts as released: revenue goes on as if nothing had happened.
     `lost`: what a contract earns is earned although it is not paid; a loss takes none of it back.
+    `ended`: ids of lines that have no schedule any more that could stand.
     """
     lines = document.lines
-    keeps = [stands or lost and line.line.contract is not None for line in lines]
+    keeps = [
+        stands and line.line.line_id not in ended or lost and line.line.contract is not None
+        for line in lines
+    ]
     taken = Taken(
         released=tuple(
             Portion(line.net_left if keep else line.released_left(on), line)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from tests.stripe_payloads import charge, credit_note, event, invoice, line, refund, tax
 
-from . import meter, processor, taxman
+from . import agreement, meter, processor, taxman
 from .bill import AMOUNTS, DAY, Bill, line_text, net_of
 from .life import Choose, Event, Market
 from .processor import Move
@@ -34,6 +34,7 @@ class Biller:
         """Nothing has happened yet. `processor`: also fees and disputes are told, and usage."""
         self.processor = processor
         self.cash = 0
+        self.agreements: list[agreement.Agreement] = []
         self.used: dict[str, int] = {}
         """Usage documents, and when their period began."""
         self.choose = choose
@@ -61,8 +62,8 @@ class Biller:
         if self.paid():
             possible += [Biller.refund, Biller.note_to_balance]
         if self.processor and self.choose(2):
-            beside = [*processor.moves(self), *meter.moves(self), *taxman.moves(self)]
-            possible = beside or [Biller.bill]
+            kinds = (processor, meter, taxman, agreement)
+            possible = [move for kind in kinds for move in kind.moves(self)] or [Biller.bill]
         self.pick(possible)(self)
 
     def charged(self, charge_id: str, invoice_id: str | None, amount: int) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from . import facts as f
-from .changes import adjust, end
+from .agreed import Agreed
+from .changes import adjust, end, ungive
 from .company import Company
 from .currency import Valuation
 from .document import Document
@@ -88,6 +89,7 @@ class Books:
             else:
                 processor.book(fact)
         Metered(self).book()
+        Agreed(self).book()
         for document in documents.values():
             if document:
                 self.release(document)
@@ -302,6 +304,8 @@ class Books:
             return self.without_document(fact, entity, 0)
         if early and fact.purpose != f.VOIDED:
             return self.post(fact, entry, document.overdue(entry))
+        for undone in ungive(document, entry):
+            self.add(undone)
         return self.post(fact, entry, document.close(fact, entry))
 
     def reduce(self, fact: f.Note | f.Refund, document: Document | None) -> None:
@@ -387,4 +391,5 @@ def in_time(fact: f.Fact) -> tuple[int, bool, str]:
 
 def booked(entries: Sequence[Entry], today: date) -> list[Entry]:
     """What the clock lets be booked: everything but releases that are not yet due."""
-    return [entry for entry in entries if entry.purpose != f.RELEASED or entry.day < today]
+    late = (f.RELEASED, f.EARNED)
+    return [entry for entry in entries if entry.purpose not in late or entry.day < today]

@@ -10,7 +10,9 @@ from typing import Any
 
 from . import facts as f
 from .document import Document
+from .entry import Entry
 from .payload import RejectedError
+from .schedule import in_proportion
 
 
 # `books` is books.Books, which imports this module.
@@ -44,3 +46,24 @@ def end(books: Any, fact: f.Ended, documents: Sequence[Document]) -> None:  # no
             document.end(fact.subscription, entry)
             outcome = "posted" if books.add(entry) else outcome
     books.settle(fact, outcome)
+
+
+def ungive(document: Document, entry: Entry) -> list[Entry]:
+    """Of what an early end gave back nobody paid for what is owed beyond what is left."""
+    beyond, total = document.owed - document.left(), sum(rest for _, _, rest in document.given)
+    if min(beyond, total) <= 0:
+        return []
+    weights = {place: max(rest, 0) for place, (_, _, rest) in enumerate(document.given)}
+    shares = in_proportion(min(beyond, total), weights)
+    made = []
+    for goes in dict.fromkeys(goes for goes, _, _ in document.given):
+        undone = replace(entry, purpose=f.ENDED, legs=[])
+        for place, (other, number, rest) in enumerate(document.given):
+            if other == goes:
+                rows = document.lines[number].rows
+                rows[entry.day] = rows.get(entry.day, 0) + shares[place]
+                document.given[place] = (other, number, rest - shares[place])
+                undone.put("debit", goes, shares[place])
+                undone.put("credit", "deferred_revenue", shares[place])
+        made.append(undone)
+    return made

@@ -32,6 +32,9 @@ class Taken:
         return self.tax + sum(sum(parts) for parts in self.lines.values())
 
 
+GOES = {"refund": "clearing", "credit": "customer_credit", "release": "revenue"}
+
+
 class Document:
     """An issued invoice and what is left of it."""
 
@@ -55,6 +58,7 @@ class Document:
         self.refunded = 0
         self.refunded_tax = 0
         self.losses: list[Taken] = []
+        self.given: list[tuple[str, int, int]] = []
         self.lost_overdue = 0
         self.taken: dict[str, Taken] = {}
 
@@ -186,6 +190,7 @@ class Document:
 
     def close(self, fact: f.Closing, entry: Entry) -> int:
         """A void or a loss of what is owed; the gross that it cleared."""
+        ended = {number for _, number, _ in self.given}
         left = self.left()
         if self.owed <= 0:
             return 0
@@ -196,7 +201,7 @@ class Document:
         stands = lost and policy.choice("uncollectible", "schedule_stops") == "schedule_stands"
         if self.owed >= left:
             lines = {
-                number: state.cancel(entry.day, stands=stands)
+                number: state.cancel(entry.day, stands=stands and number not in ended)
                 for number, state in self.lines.items()
             }
             tax = self.tax_left
@@ -238,7 +243,11 @@ class Document:
         lines = [
             self.lines[line.number].end(entry.day, release=choice == "release") for line in ended
         ]
-        goes = {"refund": "clearing", "credit": "customer_credit", "release": "revenue"}[choice]
+        goes = GOES[choice]
+        if choice != "release":
+            self.given += [
+                (goes, one.number, rest) for one, (_, rest) in zip(ended, lines, strict=True)
+            ]
         entry.put("debit", "deferred_revenue", sum(earned + rest for earned, rest in lines))
         for earned, _ in lines:
             entry.put("credit", "revenue", earned)

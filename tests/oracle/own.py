@@ -6,6 +6,7 @@ of its own. How: one function per kind, which takes the event as it stands.
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from .facts import (
     CONTRACT_ENDED,
@@ -24,17 +25,24 @@ from .facts import (
 from .payload import Obj, objects, text, whole
 
 
+def head(event: Obj, purpose: str, named: str) -> dict[str, Any]:
+    """What every fact has; `named`: where its identity stands."""
+    return {
+        "purpose": purpose,
+        "fact_id": text(event, named),
+        "at": second_of(event, "occurred_at"),
+        "customer": text(event, "account"),
+        "currency": text(event, "currency"),
+        "invoice": text(event, "document"),
+    }
+
+
 def usage_of(event: Obj) -> Usage:
     """A canonical event that records usage."""
     usage = event["usage"]
     begins = second_of(usage, "period_from")
     return Usage(
-        purpose=USED,
-        fact_id=text(event, "id"),
-        at=second_of(event, "occurred_at"),
-        customer=text(event, "account"),
-        currency=text(event, "currency"),
-        invoice=text(event, "document"),
+        **head(event, USED, "id"),
         document=text(event, "document"),
         quantity=text(usage, "quantity"),
         price=text(usage, "price"),
@@ -48,12 +56,7 @@ def tax_adjusted_of(event: Obj) -> TaxAdjusted:
     told = event["tax_adjustment"]
     size = sum(whole(tax, "amount_minor") for tax in objects(told, "taxes"))
     return TaxAdjusted(
-        purpose=TAX_ADJUSTED,
-        fact_id=text(event, "id"),
-        at=second_of(event, "occurred_at"),
-        customer=text(event, "account"),
-        currency=text(event, "currency"),
-        invoice=text(event, "document"),
+        **head(event, TAX_ADJUSTED, "id"),
         amount=size if text(told, "direction") == "charge" else -size,
         settlement=text(told, "settlement"),
     )
@@ -67,12 +70,7 @@ def second_of(obj: Obj, key: str) -> int:
 def signed_of(event: Obj) -> Signed:
     """A contract and its segments."""
     return Signed(
-        purpose=SIGNED,
-        fact_id=text(event, "document"),
-        at=second_of(event, "occurred_at"),
-        customer=text(event, "account"),
-        currency=text(event, "currency"),
-        invoice=text(event, "document"),
+        **head(event, SIGNED, "document"),
         segments=terms_of(event),
     )
 
@@ -81,12 +79,7 @@ def modified_of(event: Obj) -> Modified:
     """A change of a contract."""
     told = event["contract"]
     return Modified(
-        purpose=MODIFIED,
-        fact_id=text(event, "id"),
-        at=second_of(event, "occurred_at"),
-        customer=text(event, "account"),
-        currency=text(event, "currency"),
-        invoice=text(event, "document"),
+        **head(event, MODIFIED, "id"),
         treatment=text(told, "treatment"),
         segment=told.get("segment"),
         new_segment=told.get("new_segment"),
@@ -100,14 +93,7 @@ def modified_of(event: Obj) -> Modified:
 
 def contract_ended_of(event: Obj) -> ContractEnded:
     """The early end of a contract."""
-    return ContractEnded(
-        purpose=CONTRACT_ENDED,
-        fact_id=text(event, "document"),
-        at=second_of(event, "occurred_at"),
-        customer=text(event, "account"),
-        currency=text(event, "currency"),
-        invoice=text(event, "document"),
-    )
+    return ContractEnded(**head(event, CONTRACT_ENDED, "document"))
 
 
 def terms_of(event: Obj) -> tuple[SegmentTerms, ...]:

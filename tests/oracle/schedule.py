@@ -7,6 +7,7 @@ exact share is a fraction, and one of three roundings hands the odd units out.
 """
 
 from calendar import monthrange
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
@@ -157,18 +158,44 @@ class Service:
     def spread(self, amount: int, since: date | None = None) -> dict[date, int]:
         """Amounts by date of release, over the rows dated a day or later."""
         rows = [row for row in self.rows() if since is None or row.day >= since]
-        sign = -1 if amount < 0 else 1
-        whole = sum(row.weight for row in rows)
-        shares = {row.day: abs(amount) * row.weight / whole for row in rows}
-        if self.way.rounding == "cumulative_round":
-            parts = cumulative(shares)
-        elif self.way.rounding == "largest_remainder":
-            parts = largest_remainder(shares, abs(amount))
-        else:
-            even = [row.day for row in rows if row.even]
-            parts = {day: share.__floor__() for day, share in shares.items()}
-            parts[max(even or shares)] += abs(amount) - sum(parts.values())
-        return {day: sign * part for day, part in parts.items()}
+        return spread_over(rows, amount, self.way.rounding)
+
+
+def spread_over(rows: Sequence[Row], amount: int, rounding: str) -> dict[date, int]:
+    """Amounts by date of release; a credit mirrors its charge."""
+    sign = -1 if amount < 0 else 1
+    whole = sum(row.weight for row in rows)
+    shares = {row.day: abs(amount) * row.weight / whole for row in rows}
+    if rounding == "cumulative_round":
+        parts = cumulative(shares)
+    elif rounding == "largest_remainder":
+        parts = largest_remainder(shares, abs(amount))
+    else:
+        even = [row.day for row in rows if row.even]
+        parts = {day: share.__floor__() for day, share in shares.items()}
+        parts[max(even or shares)] += abs(amount) - sum(parts.values())
+    return {day: sign * part for day, part in parts.items()}
+
+
+def part_of_cut(
+    rows: Sequence[Row], amounts: Mapping[date, int], first: date, last: date, day: date
+) -> int:
+    """What of the row that a day cuts is earned, by its days before the day.
+
+    `first`, `last`: of the schedule; when it is over by the day, all that is dated later is earned.
+    """
+    if first <= last < day:
+        return sum(amount for dated, amount in amounts.items() if dated >= day)
+    for row in rows:
+        end = min(row.day, last)
+        if row.day >= day:
+            before, days = (day - first).days, (end - first).days + 1
+            if before <= 0:
+                return 0
+            share = Fraction(min(before, days), days) if days > 0 else Fraction(1)
+            return round_half_up(amounts.get(row.day, 0) * share)
+        first = row.day + timedelta(days=1)
+    return 0
 
 
 def by_month(convention: str) -> bool:
@@ -278,18 +305,7 @@ class LineState:
             return 0
         first = local_day(service.begin(), service.zone)
         last = local_day(service.over(), service.zone) - timedelta(days=1)
-        if first <= last < day:
-            return self.unreleased(day)
-        for row in service.rows():
-            end = min(row.day, last)
-            if row.day >= day:
-                before, days = (day - first).days, (end - first).days + 1
-                if before <= 0:
-                    return 0
-                share = Fraction(min(before, days), days) if days > 0 else Fraction(1)
-                return round_half_up(self.rows.get(row.day, 0) * share)
-            first = row.day + timedelta(days=1)
-        return 0
+        return part_of_cut(service.rows(), self.rows, first, last, day)
 
     def reduce(self, share: int, day: date, treatment: str = "proportional") -> tuple[int, int]:
         """Take a share: (contra part, deferred part); the unreleased rest is spread anew."""

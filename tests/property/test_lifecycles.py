@@ -216,9 +216,21 @@ def test_any_order_of_any_life_ends_in_the_oracles_books() -> None:
     if LIVES < 2_000:
         return
     assert played["settlement_arrived"] > played["lives"] / 20
-    for common in ("payment_recognised", "usage_recorded", "discounts", *ENTITIES):
+    for common in (
+        "revenue_earned",
+        "payment_recognised",
+        "usage_recorded",
+        "discounts",
+        *ENTITIES,
+    ):
         assert played[common] > played["lives"] / 80, (common, played)
-    for rare in ("invoice_overdue", "invoice_recovered", "service_terminated", "tax_adjusted"):
+    for rare in (
+        "invoice_overdue",
+        "invoice_recovered",
+        "service_terminated",
+        "tax_adjusted",
+        "contract_terminated",
+    ):
         assert played[rare] > 0, (rare, played)
 
 
@@ -408,9 +420,17 @@ def matters(life: Life, at: int, read: oracle.Company) -> bool:
 
 
 def corrupted_own(body: Any) -> Any:
-    """The same of a canonical event; a thousand more of what was used."""
+    """The same of a canonical event; more of what is earned later, an end in another year."""
+    terms = body.get("contract", {})
     if body["kind"] == "tax_adjusted":
         body["tax_adjustment"]["taxes"][0]["amount_minor"] += 1
+    elif "segments" in terms:
+        terms["segments"][0]["price_minor"] += 1_200
+    elif terms:
+        name = "variable_minor" if "variable_minor" in terms else "change_minor"
+        terms[name] += 1_200
+    elif body["kind"] == "contract_terminated":
+        body["occurred_at"] = f"2028{body['occurred_at'][4:]}"
     else:
         body["usage"]["quantity"] = str(int(float(body["usage"]["quantity"])) + 1_000)
     return body

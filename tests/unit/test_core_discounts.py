@@ -21,6 +21,7 @@ from tests.unit.core_facts import (
     template,
     voided,
 )
+from tests.unit.test_core_contracts import YEAR, billed, contract, fact, signed
 from tests.unit.test_core_policies import other
 
 SHOWN = template("Dr discounts discount, Cr revenue discount")
@@ -110,6 +111,18 @@ def test_what_is_free_bundled_or_a_contracts_shows_no_discount() -> None:
     contracted = replace(line(3, 900), discount_minor=100, contract="ct_1")
     books = book(issued("2022-01-01", free, bundled, contracted), policy=LISTED)
     assert moved(books, "discounts") == {}
+
+
+def test_a_contract_that_ends_early_shows_none_either() -> None:
+    books = contract(
+        signed("2022-01-01", YEAR),
+        fact("contract_terminated", "2022-07-01"),
+        bills=(billed("2022-01-01", 120_000),),
+        policy=stopping("credit"),
+    )
+    assert moved(books, "discounts") == {}
+    # January to June earn 101.91, 92.05, 101.91, 98.63, 101.91 and 98.63.
+    assert moved(books, "customer_credit") == {"2022-07": 120_000 - 59_504}
 
 
 def test_a_discount_on_one_side_only_does_not_balance() -> None:

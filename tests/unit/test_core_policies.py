@@ -20,6 +20,7 @@ from tests.unit.core_facts import (
     lost,
     moved,
     paid,
+    part_paid,
     refunded,
     spreading,
     tax,
@@ -366,19 +367,44 @@ def test_p2_the_even_year_is_also_earned_by_whole_months() -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "left"), [("refund", 4_000), ("credit", 4_000), ("release", 9_000)]
+    ("choice", "earned", "role"),
+    [
+        ("refund", 4_000, "clearing"),
+        ("credit", 4_000, "customer_credit"),
+        ("release", 9_000, "clearing"),
+    ],
 )
-def test_what_an_early_end_leaves_of_a_document_is_what_a_void_takes(
-    choice: str, left: int
+@pytest.mark.parametrize("end", [voided("2022-03-01"), lost("2022-03-01")])
+def test_a_void_or_loss_takes_back_what_an_early_end_gave_back_of_what_nobody_paid(
+    choice: str, earned: int, role: str, end: Fact
 ) -> None:
     books = book(
         issued("2022-01-01", line(1, 9_000, "2022-01-01", "2022-04-01")),
         other("service_terminated", "2022-02-10"),
-        voided("2022-03-01"),
+        end,
         policy=choosing(POLICY, termination=choice),
     )
-    assert moved(books, "voids") == {"2022-03": -left}
-    assert moved(books, "receivable") == {"2022-01": -9_000, "2022-03": left}
+    contra = "voids" if end.kind == "invoice_voided" else "bad_debt"
+    assert moved(books, contra) == {"2022-03": -earned}
+    assert moved(books, "receivable") == {"2022-01": -9_000, "2022-03": 9_000}
+    assert sum(moved(books, role).values()) == 0
+    assert sum(moved(books, "deferred_revenue").values()) == 0
+
+
+def test_what_was_given_back_of_what_was_paid_stays_given_back() -> None:
+    # 50.00 of 90.00 are paid; of the 50.00 that came back 10.00 are taken back with the loss.
+    books = book(
+        issued("2022-01-01", line(1, 9_000, "2022-01-01", "2022-04-01")),
+        part_paid("2022-01-02", 4_000, "a"),
+        other("service_terminated", "2022-02-10"),
+        lost("2022-03-01"),
+        policy=choosing(POLICY, termination="credit", uncollectible="schedule_stands"),
+    )
+    assert moved(books, "customer_credit") == {"2022-02": 5_000, "2022-03": -1_000}
+    assert moved(books, "bad_debt") == {"2022-03": -4_000}
+    assert moved(books, "receivable") == {"2022-01": -5_000, "2022-03": 5_000}
+    assert sum(moved(books, "deferred_revenue").values()) == 0
+    assert sum(moved(books, "revenue").values()) == 4_000
 
 
 def test_an_early_end_stops_what_the_invoice_earns_and_leaves_what_a_contract_earns() -> None:

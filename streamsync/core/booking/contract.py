@@ -222,6 +222,8 @@ def _enter_rest(desk: Desk, fact: Fact, segment: str, rest: int) -> None:
         "deferred": (Portion(rest, what),),
         "earned": (),
         "rest": (Portion(rest, what),),
+        # A contract's price is its own: it is off no list.
+        "discount": (),
     }
     template = desk.template(on, f"service_stopped_{choice}")
     desk.enter(fact, fill(template, amounts), part=segment)

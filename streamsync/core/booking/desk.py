@@ -18,7 +18,7 @@ from streamsync.core.books import Entry, NoEntry, Refused, Waiting
 from streamsync.core.calendar import local_date, period_of
 from streamsync.core.company import Policy, TemplateLine, UsagePrice
 from streamsync.core.contract import Segment
-from streamsync.core.document import Issued, Performed, Taken
+from streamsync.core.document import Issued, Performed, Portion, Taken
 from streamsync.core.facts import CreditNote, Fact
 from streamsync.core.template import Amounts, EntryLine, fill
 
@@ -86,6 +86,8 @@ class Desk(Struct):
     owed_minor: int = 0
     refunded_minor: int = 0
     refunded_tax_minor: int = 0
+    # What an early end gave back of each line, in order, and where it went (the policy's choice).
+    given_back: list[tuple[str, Portion]] = field(default_factory=list)
     # Whether its payment books what other documents book at their issue.
     by_payment: bool = False
     # What an overdue invoice was written off with, and is not paid since.

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
+from msgspec.structs import replace
+
 from streamsync.core.booking.desk import Desk, Reduction, Stopped, incomplete, taken_amounts
 from streamsync.core.company import Policy
 from streamsync.core.document import Issued, LineLeft, Portion, clear, reduce
 from streamsync.core.facts import Fact
 from streamsync.core.issue import check_figures, issue
-from streamsync.core.money import round_half_up_div
-from streamsync.core.schedule import Method
+from streamsync.core.money import allocate, round_half_up_div
+from streamsync.core.schedule import Method, Row
 from streamsync.core.template import Amounts, fill
 from streamsync.core.termination import stop
 
@@ -81,11 +83,17 @@ def book_clearing(desk: Desk, fact: Fact) -> None:
     if document.gross_minor < 0:
         detail = f"total {document.gross_minor}: a document in the customer's favour stays"
         raise Stopped("document_direction_wrong", detail, refused=True)
-    left = document.net_left + document.tax_left
     on, owed, lost = desk.day_of(fact), desk.owed_minor, fact.kind in _LOSSES
+    ended = {
+        portion.of.line.line_id
+        for _, portion in desk.given_back
+        if isinstance(portion.of, LineLeft)
+    }
+    document = _with_what_was_given_back(desk, fact, document, on)
+    left = document.net_left + document.tax_left
     stands = lost and desk.policy_of(on).choices.uncollectible == "schedule_stands"
     if owed >= left:
-        after, taken = clear(document, on, stands=stands, lost=lost)
+        after, taken = clear(document, on, stands=stands, lost=lost, ended=ended)
     elif owed <= 0:
         desk.nothing(fact, "nothing_outstanding")
         return
@@ -117,6 +125,37 @@ def book_service_end(desk: Desk, fact: Fact) -> None:
     }
     desk.post(fact, f"service_stopped_{choice}", amounts)
     desk.document = after
+    if choice != "release":
+        desk.given_back += [(choice, portion) for portion in ended.rest if portion.amount_minor]
+
+
+def _with_what_was_given_back(desk: Desk, fact: Fact, document: Issued, on: date) -> Issued:
+    """The document before a void or loss: of what an early end gave back, as much as is owed beyond
+    what is left is deferred again, since nobody paid for it.
+    """
+    beyond = desk.owed_minor - document.net_left - document.tax_left
+    given = [portion.amount_minor for _, portion in desk.given_back]
+    if beyond <= 0 or sum(given) <= 0:
+        return document
+    lines = {line.line.line_id: line for line in document.lines}
+    shares = allocate(min(beyond, sum(given)), [max(amount, 0) for amount in given])
+    for choice in dict.fromkeys(choice for choice, _ in desk.given_back):
+        undone: list[Portion] = []
+        for (other, portion), share in zip(desk.given_back, shares, strict=True):
+            if other == choice and share and isinstance(portion.of, LineLeft):
+                undone.append(Portion(-share, portion.of))
+                line = lines[portion.of.line.line_id]
+                lines[line.line.line_id] = replace(line, rows=(*line.rows, Row(on, share)))
+        whole = (Portion(sum(portion.amount_minor for portion in undone)),)
+        amounts: Amounts = {"deferred": whole, "earned": (), "rest": undone, "discount": ()}
+        if undone:
+            journal = f"service_stopped_{choice}"
+            desk.post(fact, journal, amounts, purpose="service_terminated")
+    desk.given_back = [
+        (choice, replace(portion, amount_minor=portion.amount_minor - share))
+        for (choice, portion), share in zip(desk.given_back, shares, strict=True)
+    ]
+    return replace(document, lines=tuple(lines[line.line.line_id] for line in document.lines))
 
 
 def release(desk: Desk, today: date) -> date | None:
