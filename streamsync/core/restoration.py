@@ -22,7 +22,7 @@ def restore(document: Issued, on: date, taken: Taken) -> Issued:
     """The document with the parts of a reduction put back on a day."""
     taxes = iter(taken.tax)
     lines = tuple(
-        _restored(line, on, contra.amount_minor, deferred.amount_minor, taxes)
+        _restored(line, on, contra, deferred.amount_minor, taxes)
         for line, contra, deferred in zip(
             document.lines, taken.released, taken.unreleased, strict=True
         )
@@ -31,16 +31,20 @@ def restore(document: Issued, on: date, taken: Taken) -> Issued:
 
 
 def _restored(
-    line: LineLeft, on: date, contra: int, deferred: int, taxes: Iterator[Portion]
+    line: LineLeft, on: date, contra: Portion, deferred: int, taxes: Iterator[Portion]
 ) -> LineLeft:
+    # A tax that was added to the line since (core.adjustment) stands behind those it had then.
+    then = contra.of.line.taxes if isinstance(contra.of, LineLeft) else line.line.taxes
+    back = [next(taxes).amount_minor for _ in then]
+    back += [0] * (len(line.taxes_left) - len(back))
     rows = line.rows
     if deferred and line.plan is not None:
         rows = respread(rows, on, unreleased(rows, on) + deferred, line.plan)
     return replace(
         line,
         rows=rows,
-        taken_released_minor=line.taken_released_minor - contra,
-        taxes_left=tuple(left + next(taxes).amount_minor for left in line.taxes_left),
+        taken_released_minor=line.taken_released_minor - contra.amount_minor,
+        taxes_left=tuple(left + more for left, more in zip(line.taxes_left, back, strict=True)),
     )
 
 

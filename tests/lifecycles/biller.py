@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from tests.stripe_payloads import charge, credit_note, event, invoice, line, refund, tax
 
-from . import agreement, meter, processor, taxman
+from . import agreement, meter, processor, taxman, wallet
 from .bill import AMOUNTS, DAY, Bill, line_text, net_of
 from .life import Choose, Event, Market
 from .processor import Move
@@ -35,6 +35,7 @@ class Biller:
         self.processor = processor
         self.cash = 0
         self.agreements: list[agreement.Agreement] = []
+        self.wallet = False
         self.used: dict[str, int] = {}
         """Usage documents, and when their period began."""
         self.choose = choose
@@ -46,8 +47,6 @@ class Biller:
         self.balance = 0
         self.bills: list[Bill] = []
         self.events: list[Event] = []
-
-    # What happens.
 
     def move(self) -> None:
         """Time goes on, and one possible thing happens (the first: a new invoice)."""
@@ -62,7 +61,7 @@ class Biller:
         if self.paid():
             possible += [Biller.refund, Biller.note_to_balance]
         if self.processor and self.choose(2):
-            kinds = (processor, meter, taxman, agreement)
+            kinds = (processor, meter, taxman, agreement, wallet)
             possible = [move for kind in kinds for move in kind.moves(self)] or [Biller.bill]
         self.pick(possible)(self)
 
@@ -188,8 +187,12 @@ class Biller:
         self.close(self.pick(self.open_plans()), "voided")
 
     def give_up(self) -> None:
-        """An open invoice is marked uncollectible."""
-        self.close(self.pick(self.open_plans()), "marked_uncollectible")
+        """An open invoice is marked uncollectible; some are paid after all."""
+        bill = self.pick(self.open_plans())
+        self.close(bill, "marked_uncollectible")
+        if self.choose(3) == 2:
+            self.clock += self.pick((9, 40)) * DAY
+            self.pay_bill(bill)
 
     def note_before_payment(self) -> None:
         """A credit note on an open invoice; one of the whole pays it."""
@@ -340,8 +343,6 @@ class Biller:
         name = str(payload["id"])
         made = event(kind, dict(payload), id=f"evt_{self.name()}", created=self.clock)
         self.events.append(Event(self.clock, made, f"{name} {text}".strip()))
-
-    # What it is made of.
 
     def invoice_line(self, amount: int) -> dict[str, Any]:
         """A line with or without a service period, discounted or taxed or not."""

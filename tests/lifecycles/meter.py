@@ -31,10 +31,9 @@ def moves(biller: Biller) -> list[Move]:
 def use(biller: Biller) -> None:
     """Usage of a day."""
     price = biller.pick(PRICES[biller.market.currency])
-    first = datetime.fromtimestamp(biller.clock, UTC).replace(day=1, hour=0, minute=0, second=0)
-    after = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
-    document = f"usage/{price}/{biller.customer}/{first:%Y-%m}"
-    biller.used[document] = int(first.timestamp())
+    first, after = month_of(biller.clock)
+    document = f"usage/{price}/{biller.customer}/{first[:7]}"
+    biller.used[document] = int(datetime.fromisoformat(first).timestamp())
     quantity = biller.pick(QUANTITIES)
     body: dict[str, Any] = {
         "streamsync": "1",
@@ -50,8 +49,8 @@ def use(biller: Biller) -> None:
             "quantity": quantity,
             "price": price,
             "product": "prod_a",
-            "period_from": moment(first),
-            "period_to": moment(after),
+            "period_from": first,
+            "period_to": after,
         },
     }
     biller.events.append(Event(biller.clock, body, f"{quantity} of {document}"))
@@ -66,6 +65,13 @@ def bill(biller: Biller) -> None:
     made["metadata"] = {"streamsync_contract": document}
     biller.issue([made])
     biller.bills[-1].metered = True
+
+
+def month_of(seconds: int) -> tuple[str, str]:
+    """The first moments of a moment's month and of the next, RFC 3339."""
+    first = datetime.fromtimestamp(seconds, UTC).replace(day=1, hour=0, minute=0, second=0)
+    after = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+    return moment(first), moment(after)
 
 
 def moment(when: datetime) -> str:

@@ -24,6 +24,7 @@ from .reading import Reader
 from .schedule import local_day, period_of
 from .settlement import at_cost, conversion, fact_of
 from .usage import Metered
+from .wallets import Wallets
 
 __all__ = ["Books", "Entry", "Leg", "booked"]
 
@@ -90,6 +91,7 @@ class Books:
                 processor.book(fact)
         Metered(self).book()
         Agreed(self).book()
+        Wallets(self).book()
         for document in documents.values():
             if document:
                 self.release(document)

@@ -327,6 +327,8 @@ class Document:
             raise RejectedError("refund_exceeds_payment")
         if note is not None:
             tax = round_half_up(Fraction(note.tax * refund.amount, note.total or 1))
+            if tax > self.tax_left:
+                raise RejectedError("credit_exceeds_document")
             told = note.shares if refund.amount == note.total else ()
             shares = self.shares(refund.amount - tax, told)
             contra = policy.role("refunded_by_note", "released", "credit_notes_contra")
@@ -338,7 +340,8 @@ class Document:
         elif self.gross > 0:
             cumulative = self.refunded + refund.amount
             tax = tax_in(self.taxes(), Fraction(cumulative, self.gross), policy)
-            tax -= self.refunded_tax
+            lowest = max(refund.amount - sum(one.left() for one in self.lines.values()), 0)
+            tax = min(max(tax - self.refunded_tax, lowest), self.tax_left, refund.amount)
             shares = self.shares(refund.amount - tax, ())
             contra = policy.role("refunded", "released", "refunds_contra")
             treatment = policy.treatment("refund")

@@ -41,6 +41,8 @@ SIGNED = "contract_signed"
 MODIFIED = "contract_modified"
 CONTRACT_ENDED = "contract_terminated"
 EARNED = "revenue_earned"
+TOPPED_UP = "wallet_topped_up"
+EXPIRED = "wallet_expired"
 
 
 @dataclass(frozen=True)
@@ -189,13 +191,31 @@ class Payout(Fact):
 
 @dataclass(frozen=True)
 class Usage(Fact):
-    """Usage in arrears; `meter`: meter, price and billing period, which share tiers."""
+    """Usage in arrears, or out of a wallet; `meter`: meter, price and billing period, which share
+    tiers.
+    """
 
     document: str
     quantity: str
     price: str
     period_from: int
     meter: tuple[str, str, int]
+    wallet: bool = False
+
+
+@dataclass(frozen=True)
+class TopUp(Fact):
+    """Money that goes into a wallet, and the way it came."""
+
+    amount: int
+    settlement: str
+
+
+@dataclass(frozen=True)
+class Expiry(Fact):
+    """What expires in a wallet; without an amount all that is left."""
+
+    amount: int | None
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,20 @@ from typing import Any
 
 from .facts import (
     CONTRACT_ENDED,
+    EXPIRED,
     MODIFIED,
     SIGNED,
     TAX_ADJUSTED,
+    TOPPED_UP,
     USED,
     ContractEnded,
+    Expiry,
     Fact,
     Modified,
     SegmentTerms,
     Signed,
     TaxAdjusted,
+    TopUp,
     Usage,
 )
 from .payload import Obj, objects, text, whole
@@ -48,7 +52,23 @@ def usage_of(event: Obj) -> Usage:
         price=text(usage, "price"),
         period_from=begins,
         meter=(text(usage, "meter"), text(usage, "price"), begins),
+        wallet=event.get("document_kind") == "wallet",
     )
+
+
+def topped_up_of(event: Obj) -> TopUp:
+    """Money into a wallet."""
+    told = event["wallet"]
+    return TopUp(
+        **head(event, TOPPED_UP, "id"),
+        amount=whole(told, "amount_minor"),
+        settlement=text(told, "settlement"),
+    )
+
+
+def expired_of(event: Obj) -> Expiry:
+    """What expires in a wallet."""
+    return Expiry(**head(event, EXPIRED, "id"), amount=event["wallet"].get("amount_minor"))
 
 
 def tax_adjusted_of(event: Obj) -> TaxAdjusted:
@@ -118,4 +138,6 @@ OWN: dict[str, Callable[[Obj], Fact]] = {
     SIGNED: signed_of,
     MODIFIED: modified_of,
     CONTRACT_ENDED: contract_ended_of,
+    TOPPED_UP: topped_up_of,
+    EXPIRED: expired_of,
 }

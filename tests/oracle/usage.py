@@ -31,7 +31,7 @@ class Metered:
     def book(self) -> None:
         """Every usage document, by its records and the lines that bill it."""
         for fact in self.books.told.values():
-            if isinstance(fact, f.Usage):
+            if isinstance(fact, f.Usage) and not fact.wallet:
                 self.used.setdefault(fact.document, []).append(fact)
         for fact, document in self.books.issued:
             for line in document.issue.lines:
@@ -51,11 +51,7 @@ class Metered:
         quantities: dict[tuple[str, str, int], Fraction] = {}
         costs: dict[str, int] = {}
         for at, record in enumerate(records):
-            before = quantities.get(record.meter, Fraction(0))
-            quantities[record.meter] = before + Fraction(Decimal(record.quantity))
-            price = self.price(record, entity)
-            cost = price_of(price, quantities[record.meter], record.currency)
-            cost -= price_of(price, before, record.currency)
+            cost, quantities[record.meter] = cost_of(self.books, record, entity, quantities)
             moves.append((self.books.day(record, entity), 1, at, record))
             self.books.settle(record, "posted" if cost else "no_entry")
             costs[record.fact_id] = cost
@@ -73,19 +69,6 @@ class Metered:
                 cleared = max(-position, 0) - max(-(position + net), 0)
                 position += net
                 self.clear(fact, entity, cleared, document)
-
-    def price(self, record: f.Usage, entity: str) -> Mapping[str, Any]:
-        """The price in force on the first day of the billing period."""
-        first = local_day(record.period_from, self.books.company.entities[entity].zone)
-        fitting = [
-            one
-            for one in self.books.company.prices
-            if one["id"] == record.price
-            and one["currency"] == record.currency
-            and one["from"] <= first
-        ]
-        found: Mapping[str, Any] = max(fitting, key=lambda one: one["from"])
-        return found
 
     def enter(self, fact: f.Fact, entity: str, purpose: str, unbilled: int, cost: int) -> None:
         """A day's usage: out of what was billed ahead, else unbilled."""
@@ -106,6 +89,29 @@ class Metered:
         """An empty entry of a fact for another purpose."""
         made: Entry = replace(self.books.entry(fact, entity), purpose=purpose, legs=[])
         return made
+
+
+def cost_of(  # noqa: ANN401 (the books)
+    books: Any, record: f.Usage, entity: str, used: Mapping[tuple[str, str, int], Fraction]
+) -> tuple[int, Fraction]:
+    """What a record adds to the price of its period, and all that is used with it."""
+    before = used.get(record.meter, Fraction(0))
+    after = before + Fraction(Decimal(record.quantity))
+    price = priced(books, record, entity)
+    cost = price_of(price, after, record.currency) - price_of(price, before, record.currency)
+    return cost, after
+
+
+def priced(books: Any, record: f.Usage, entity: str) -> Mapping[str, Any]:  # noqa: ANN401
+    """The price in force on the first day of the billing period."""
+    first = local_day(record.period_from, books.company.entities[entity].zone)
+    fitting = [
+        one
+        for one in books.company.prices
+        if one["id"] == record.price and one["currency"] == record.currency and one["from"] <= first
+    ]
+    found: Mapping[str, Any] = max(fitting, key=lambda one: one["from"])
+    return found
 
 
 def price_of(price: Mapping[str, Any], quantity: Fraction, currency: str) -> int:

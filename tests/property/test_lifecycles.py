@@ -221,6 +221,7 @@ def test_any_order_of_any_life_ends_in_the_oracles_books() -> None:
         "payment_recognised",
         "usage_recorded",
         "discounts",
+        "wallet_topped_up",
         *ENTITIES,
     ):
         assert played[common] > played["lives"] / 80, (common, played)
@@ -230,6 +231,7 @@ def test_any_order_of_any_life_ends_in_the_oracles_books() -> None:
         "service_terminated",
         "tax_adjusted",
         "contract_terminated",
+        "wallet_expired",
     ):
         assert played[rare] > 0, (rare, played)
 
@@ -429,7 +431,9 @@ def corrupted_own(body: Any) -> Any:
     elif terms:
         name = "variable_minor" if "variable_minor" in terms else "change_minor"
         terms[name] += 1_200
-    elif body["kind"] == "contract_terminated":
+    elif "amount_minor" in body.get("wallet", {}):
+        body["wallet"]["amount_minor"] += 1
+    elif body["kind"] in ("contract_terminated", "wallet_expired"):
         body["occurred_at"] = f"2028{body['occurred_at'][4:]}"
     else:
         body["usage"]["quantity"] = str(int(float(body["usage"]["quantity"])) + 1_000)

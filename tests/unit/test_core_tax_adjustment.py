@@ -23,6 +23,7 @@ from tests.unit.core_facts import (
     reasons,
     refunded,
     sides,
+    taken_back,
     tax,
     voided,
 )
@@ -185,6 +186,20 @@ def test_what_fits_nothing_is_refused_alone(told: Fact, reason: str, detail: str
 def test_it_waits_for_the_issue_and_nothing_is_nothing() -> None:
     assert reasons(book(adjusted("2022-01-20", 1))) == {"tax_adjusted:a1": "invoice_not_issued"}
     assert reasons(book(ISSUE, adjusted("2022-01-20", 0))) == {"tax_adjusted:a1": "amount_zero"}
+
+
+def test_a_note_that_is_voided_gives_back_its_own_taxes_and_leaves_what_was_added_since() -> None:
+    note = credited("2022-01-10", 5_000, 400, named=(("il_1", 5_000),))
+    books = book(
+        ISSUE,
+        note,
+        adjusted("2022-01-12", 25, code="txr_2", line_id="il_1"),
+        taken_back("credit_note_voided", note, "2022-01-15"),
+        voided("2022-01-25"),
+    )
+    assert not books.refused
+    assert moved(books, "receivable") == {}
+    assert moved(books, "tax_payable") == {}
 
 
 def test_where_payments_book_the_revenue_what_is_owed_before_them_is_not_booked() -> None:
