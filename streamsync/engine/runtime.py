@@ -11,7 +11,10 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
+
+from confluent_kafka import KafkaException
 
 from streamsync.engine.changelog import Changelog
 from streamsync.engine.commit import CommitError
@@ -180,6 +183,9 @@ class LaneRuntime:
     # -- what seats ask for
 
     async def recover_again(self, partition: int) -> Ground:
+        # What could not be committed may have been for a topic that is gone: no recovery shows it.
+        with suppress(KafkaException, TimeoutError):  # the broker may be away
+            await self.run_in_thread(self._lanes.catalog.look_again)
         found: list[Recovered] = []
         await self._recover_in_thread(
             [partition], self._cancel, lambda _partition, one: found.append(one),
