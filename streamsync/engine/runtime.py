@@ -183,15 +183,17 @@ class LaneRuntime:
     # -- what seats ask for
 
     async def recover_again(self, partition: int) -> Ground:
-        # What could not be committed may have been for a topic that is gone: no recovery shows it.
-        with suppress(KafkaException, TimeoutError):  # the broker may be away
-            await self.run_in_thread(self._lanes.catalog.look_again)
         found: list[Recovered] = []
         await self._recover_in_thread(
             [partition], self._cancel, lambda _partition, one: found.append(one),
             Progress(self.spec.name, self._tell_left),
         )  # fmt: skip
         return self._ground(partition, found[0])
+
+    async def look_again(self) -> None:
+        """Raise `TopicError` when a topic is gone: no recovery of the partition would show it."""
+        with suppress(KafkaException, TimeoutError):  # the broker may be away
+            await self.run_in_thread(self._lanes.catalog.look_again)
 
     async def seek(self, seat: Seat) -> None:
         await self._lanes.group.seek_seats({(self.spec.source, seat.partition): seat})

@@ -86,6 +86,8 @@ class SeatHost(Protocol):
 
     async def recover_again(self, partition: int) -> Ground: ...
 
+    async def look_again(self) -> None: ...
+
     async def seek(self, seat: Seat) -> None: ...
 
     async def set_fetching(self, partition: int, fetching: bool) -> None: ...
@@ -328,6 +330,7 @@ class Seat:
             )  # fmt: skip
             self._failures += 1
             if self._failures >= FAILURES_MAX:
+                await self._host.look_again()
                 raise CommitRefused(
                     f"Lane {self._host.spec.name!r} failed {self._failures} times in a row to "
                     f"commit partition {self.partition} at offset {batch.position}, last with: "

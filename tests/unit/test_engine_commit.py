@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from streamsync.engine import port as port_module
 from streamsync.engine import seat as seat_module
-from streamsync.engine.cluster import Catalog, Cluster, LaneProducer
+from streamsync.engine.cluster import Catalog, Cluster, LaneProducer, TopicGone
 from streamsync.engine.commit import Aborted, CommitError, CommitStep, Fenced, Unsettled, commit
 from streamsync.engine.evidence import HEADER, Origin, Place
 from streamsync.engine.fetch import Fetched
@@ -395,6 +395,7 @@ class FakeHost:
         self.alive_at_recovery: list[object] = []
         self.flush_fails: BaseException | None = None
         self.end: int | None = None
+        self.gone: TopicGone | None = None
 
     def fault(self, _lane: str, _partition: int, step: CommitStep) -> None:
         if step is CommitStep.COMMIT and self.outcomes:
@@ -408,6 +409,10 @@ class FakeHost:
         self.flush_fails = None
         self.producers.append(weakref.ref(producer))
         return Ground(MemoryRows(), position, port_over(producer, FakeDisk()))
+
+    async def look_again(self) -> None:
+        if self.gone is not None:
+            raise self.gone
 
     async def recover_again(self, _partition: int) -> Ground:
         self.recoveries += 1
@@ -585,16 +590,26 @@ async def test_a_bug_in_a_step_stops_the_worker_before_the_commit(
     assert "Lane echo partition 0 can't go on at offset 2 of in" in caplog.text
 
 
-async def test_a_batch_that_is_never_taken_stops_the_worker_with_a_sentence() -> None:
+@pytest.mark.parametrize(
+    ("gone", "error", "sentence"),
+    [
+        (None, CommitRefused, "the broker says no"),
+        (TopicGone("Topic 'sums' was deleted"), TopicGone, "Topic 'sums' was deleted"),
+    ],
+)
+async def test_a_batch_that_is_never_taken_stops_the_worker_with_a_sentence(
+    gone: TopicGone | None, error: type[Exception], sentence: str
+) -> None:
     host: Any = FakeHost([Aborted("the broker says no")] * FAILURES_MAX)
+    host.gone = gone
     seat = Seat(host, 0, host.ground(), Pace())
     for attempt in range(FAILURES_MAX):
         seat.offer(records(0, 1))
         await until(lambda: host.recoveries > attempt or bool(host.crashes))  # noqa: B023
         await asyncio.sleep(0)
     await until(lambda: bool(host.crashes))
-    assert isinstance(host.crashes[0], CommitRefused)
-    assert "the broker says no" in str(host.crashes[0])
+    assert isinstance(host.crashes[0], error)
+    assert sentence in str(host.crashes[0])
     await seat.release(5)
 
 
