@@ -53,12 +53,13 @@ def periods(
 
     Example: streamsync periods --company examples/acme --entity acme-us
     """
+    from streamsync.governance import load_company  # noqa: PLC0415
     from streamsync.governance.commands import connect, in_sentences  # noqa: PLC0415
 
-    rules = _rules(company)
-    if entity is not None:
-        _ledger(rules, entity)
     with in_sentences():
+        rules = load_company(company)
+        if entity is not None:
+            _ledger(rules, entity)
         found = connect(bootstrap_servers, schema_registry_url).periods(rules.tenant)
     told = [one for _, one in sorted(found.items()) if entity in (None, one.entity)]
     if as_json:
@@ -124,31 +125,29 @@ def _change(
     *,
     as_json: bool,
 ) -> None:
-    from streamsync.core.period_status import ChangeRefused, changed  # noqa: PLC0415
+    from streamsync.core.period_status import changed  # noqa: PLC0415
     from streamsync.core.records import PeriodStatus  # noqa: PLC0415
+    from streamsync.governance import load_company  # noqa: PLC0415
     from streamsync.governance.commands import connect, in_sentences  # noqa: PLC0415
 
-    rules, (entity, period, status, reason) = _rules(company), asked
-    wanted = PeriodStatus(
-        tenant=rules.tenant,
-        entity=entity,
-        ledger=_ledger(rules, entity),
-        period=period,
-        status=status,
-        version=0,
-        changed_by=people[0],
-        approved_by=people[1],
-        reason=reason,
-    )
+    entity, period, status, reason = asked
     with in_sentences():
+        rules = load_company(company)
+        wanted = PeriodStatus(
+            tenant=rules.tenant,
+            entity=entity,
+            ledger=_ledger(rules, entity),
+            period=period,
+            status=status,
+            version=0,
+            changed_by=people[0],
+            approved_by=people[1],
+            reason=reason,
+        )
         broker = connect(*where)
         broker.create_topics()
         known = broker.periods(rules.tenant).get((entity, wanted.ledger, period))
-        try:
-            told = changed(known, wanted)
-        except ChangeRefused as error:
-            typer.echo(str(error), err=True)
-            raise typer.Exit(1) from error
+        told = changed(known, wanted)
         if told is not None:
             broker.publish([told], ())
     shown = told or known or wanted
@@ -164,16 +163,6 @@ def _sentence(told: PeriodStatus) -> str:
     why = f" ({told.reason})" if told.reason else ""
     where = f"{told.entity} {told.ledger} {told.period}"
     return f"{where} is {told.status}, version {told.version}, by {people}{why}."
-
-
-def _rules(folder: Path) -> Company:
-    from streamsync.governance import CompanyErrors, load_company  # noqa: PLC0415
-
-    try:
-        return load_company(folder)
-    except CompanyErrors as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
 
 
 def _ledger(rules: Company, entity: str) -> str:

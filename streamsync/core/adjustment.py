@@ -93,7 +93,7 @@ def _places(lines: Sequence[LineLeft], tax: AdjustedTax) -> list[tuple[int, int 
     for at, line in enumerate(lines):
         if not line.is_charge or tax.line_id not in (None, line.line.line_id):
             continue
-        found.append((at, next(_same(line.line.taxes, tax), None)))
+        found.append((at, _same(line.line.taxes, tax)))
     if not found:
         raise CannotReduce(
             "tax_line_unknown",
@@ -102,10 +102,12 @@ def _places(lines: Sequence[LineLeft], tax: AdjustedTax) -> list[tuple[int, int 
     return found
 
 
-def _same(taxes: Sequence[LineTax], tax: AdjustedTax) -> Iterator[int]:
-    for number, one in enumerate(taxes):
-        if (one.tax_code, one.jurisdiction) == (tax.tax_code, tax.jurisdiction):
-            yield number
+def _same(taxes: Sequence[LineTax], tax: AdjustedTax) -> int | None:
+    """The number of the first tax of that code in that jurisdiction."""
+    wanted = (tax.tax_code, tax.jurisdiction)
+    return next(
+        (at for at, one in enumerate(taxes) if (one.tax_code, one.jurisdiction) == wanted), None
+    )
 
 
 def _line_tax(tax: AdjustedTax) -> LineTax:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from streamsync.core.records import PeriodStatus
 
 STATUSES: Final = ("open", "soft_closed", "closed", "reopened")
@@ -55,14 +57,5 @@ def changed(known: PeriodStatus | None, wanted: PeriodStatus) -> PeriodStatus | 
         )
     if wanted.status == "reopened" and not (wanted.reason or "").strip():
         raise ChangeRefused("A period is opened again for a reason: --reason.")
-    return PeriodStatus(
-        tenant=wanted.tenant,
-        entity=wanted.entity,
-        ledger=wanted.ledger,
-        period=wanted.period,
-        status=wanted.status,
-        version=1 if known is None else known.version + 1,
-        changed_by=wanted.changed_by,
-        approved_by=approver,
-        reason=wanted.reason,
-    )
+    version = 1 if known is None else known.version + 1
+    return replace(wanted, version=version, approved_by=approver)

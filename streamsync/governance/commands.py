@@ -108,17 +108,21 @@ def apply(
 
 @contextmanager
 def in_sentences() -> Iterator[None]:
-    """What Kafka, the registry or what is published has against a command is a sentence on standard
-    error, and exit status 1.
+    """What a folder, Kafka, the registry or what is published has against a command is told on
+    standard error, with exit status 1.
     """
     from streamsync.contracts import IncompatibleSchema, RegistryUnavailable  # noqa: PLC0415
+    from streamsync.core.period_status import ChangeRefused  # noqa: PLC0415
     from streamsync.governance.broker import BrokerUnavailable, PublishedByAnother  # noqa: PLC0415
     from streamsync.governance.payload import PayloadError  # noqa: PLC0415
+    from streamsync.governance.problems import CompanyErrors  # noqa: PLC0415
 
     try:
         yield
     except (
         BrokerUnavailable,
+        ChangeRefused,
+        CompanyErrors,
         IncompatibleSchema,
         PayloadError,
         PublishedByAnother,

@@ -8,11 +8,10 @@ is still served.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from .life import MARKETS, Event
-from .meter import moment
+from .life import MARKETS
+from .own import at, tell
 from .processor import Move
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def sign(biller: Biller) -> None:
     priced = count == 2 and biller.choose(2) == 1
     told = [segment(biller, made, f"plan_{number}", priced=priced) for number in range(count)]
     biller.agreements.append(made)
-    tell(biller, "contract_signed", document, {"segments": told})
+    tell_terms(biller, "contract_signed", document, {"segments": told})
     if biller.choose(3) == 2:
         # Billed at once, and soon over: what was billed ahead goes back, or stays.
         bill(biller)
@@ -115,33 +114,17 @@ def modify(biller: Biller) -> None:
             return
         told["new_segment"] = f"then_{biller.name()}"
         made.segments[told["new_segment"]] = made.segments.pop(name)
-    tell(biller, "contract_modified", made.document, told)
+    tell_terms(biller, "contract_modified", made.document, told)
 
 
 def end(biller: Biller) -> None:
     """A contract ends early."""
     made = biller.pick(running(biller))
     made.ended = True
-    tell(biller, "contract_terminated", made.document, None)
+    tell_terms(biller, "contract_terminated", made.document, None)
 
 
-def tell(biller: Biller, kind: str, document: str, terms: dict[str, Any] | None) -> None:
-    """The canonical event."""
-    body: dict[str, Any] = {
-        "streamsync": "1",
-        "id": f"agreed_{biller.name()}",
-        "kind": kind,
-        "source": "stripe",
-        "account": biller.customer,
-        "document": document,
-        "currency": biller.market.currency.upper(),
-        "occurred_at": at(biller.clock),
-    }
-    if terms is not None:
-        body["contract"] = terms
-    biller.events.append(Event(biller.clock, body, f"{document}: {terms}"))
-
-
-def at(seconds: int) -> str:
-    """RFC 3339."""
-    return moment(datetime.fromtimestamp(seconds, UTC))
+def tell_terms(biller: Biller, kind: str, document: str, terms: dict[str, Any] | None) -> None:
+    """A contract's event, with its terms if it has any."""
+    more = {} if terms is None else {"contract": terms}
+    tell(biller, "agreed", kind, document, more, f"{document}: {terms}")

@@ -7,9 +7,9 @@ holds one price's usage of a calendar month; an invoice of any amount may bill i
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .life import Event
+from .own import moment, tell
 from .processor import Move
 
 if TYPE_CHECKING:
@@ -35,25 +35,16 @@ def use(biller: Biller) -> None:
     document = f"usage/{price}/{biller.customer}/{first[:7]}"
     biller.used[document] = int(datetime.fromisoformat(first).timestamp())
     quantity = biller.pick(QUANTITIES)
-    body: dict[str, Any] = {
-        "streamsync": "1",
-        "id": f"use_{biller.name()}",
-        "kind": "usage_recorded",
-        "source": "stripe",
-        "account": biller.customer,
-        "document": document,
-        "currency": biller.market.currency.upper(),
-        "occurred_at": moment(datetime.fromtimestamp(biller.clock, UTC)),
-        "usage": {
-            "meter": price,
-            "quantity": quantity,
-            "price": price,
-            "product": "prod_a",
-            "period_from": first,
-            "period_to": after,
-        },
+    used = {
+        "meter": price,
+        "quantity": quantity,
+        "price": price,
+        "product": "prod_a",
+        "period_from": first,
+        "period_to": after,
     }
-    biller.events.append(Event(biller.clock, body, f"{quantity} of {document}"))
+    text = f"{quantity} of {document}"
+    tell(biller, "use", "usage_recorded", document, {"usage": used}, text)
 
 
 def bill(biller: Biller) -> None:
@@ -72,8 +63,3 @@ def month_of(seconds: int) -> tuple[str, str]:
     first = datetime.fromtimestamp(seconds, UTC).replace(day=1, hour=0, minute=0, second=0)
     after = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
     return moment(first), moment(after)
-
-
-def moment(when: datetime) -> str:
-    """RFC 3339."""
-    return when.isoformat().replace("+00:00", "Z")

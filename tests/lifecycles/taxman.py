@@ -6,11 +6,9 @@ difference. How: an invoice of taxed charge lines gets a little more or less of 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from .life import Event
-from .meter import moment
+from .own import tell
 from .processor import Move
 
 if TYPE_CHECKING:
@@ -40,19 +38,10 @@ def adjust(biller: Biller) -> None:
     bill, amount = biller.pick(taxed(biller)), biller.pick(AMOUNTS)
     settlement = biller.pick(SETTLEMENTS)
     document = bill.payload["id"]
-    body = {
-        "streamsync": "1",
-        "id": f"tax_{biller.name()}",
-        "kind": "tax_adjusted",
-        "source": "stripe",
-        "account": biller.customer,
-        "document": document,
-        "currency": biller.market.currency.upper(),
-        "occurred_at": moment(datetime.fromtimestamp(biller.clock, UTC)),
-        "tax_adjustment": {
-            "direction": "charge" if amount > 0 else "credit",
-            "settlement": settlement,
-            "taxes": [{"tax_code": "txr_1", "amount_minor": abs(amount)}],
-        },
+    told = {
+        "direction": "charge" if amount > 0 else "credit",
+        "settlement": settlement,
+        "taxes": [{"tax_code": "txr_1", "amount_minor": abs(amount)}],
     }
-    biller.events.append(Event(biller.clock, body, f"tax of {document} {amount:+}, {settlement}"))
+    text = f"tax of {document} {amount:+}, {settlement}"
+    tell(biller, "tax", "tax_adjusted", document, {"tax_adjustment": told}, text)

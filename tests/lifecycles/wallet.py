@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .agreement import at
-from .life import MARKETS, Event
+from .life import MARKETS
 from .meter import PRICES, month_of
+from .own import tell
 from .processor import Move
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def top_up(biller: Biller) -> None:
     """Money goes in."""
     biller.wallet = True
     told = {"amount_minor": biller.pick(TOP_UPS), "settlement": biller.pick(SETTLEMENTS)}
-    tell(biller, "wallet_topped_up", {"wallet": told})
+    tell_move(biller, "wallet_topped_up", {"wallet": told})
     if biller.choose(2):
         use(biller)
 
@@ -50,25 +50,17 @@ def use(biller: Biller) -> None:
         "period_from": first,
         "period_to": after,
     }
-    tell(biller, "usage_recorded", {"usage": told, "document_kind": "wallet"})
+    tell_move(biller, "usage_recorded", {"usage": told, "document_kind": "wallet"})
 
 
 def expire(biller: Biller) -> None:
     """An amount expires, or all that is left."""
     amount = biller.pick(EXPIRED)
-    tell(biller, "wallet_expired", {"wallet": {} if amount is None else {"amount_minor": amount}})
+    tell_move(
+        biller, "wallet_expired", {"wallet": {} if amount is None else {"amount_minor": amount}}
+    )
 
 
-def tell(biller: Biller, kind: str, more: dict[str, Any]) -> None:
-    """The canonical event."""
-    body: dict[str, Any] = {
-        "streamsync": "1",
-        "id": f"wal_{biller.name()}",
-        "kind": kind,
-        "source": "stripe",
-        "account": biller.customer,
-        "document": f"wallet_{biller.customer}",
-        "currency": biller.market.currency.upper(),
-        "occurred_at": at(biller.clock),
-    } | more
-    biller.events.append(Event(biller.clock, body, f"{kind}: {more}"))
+def tell_move(biller: Biller, kind: str, more: dict[str, Any]) -> None:
+    """An event of the customer's one wallet."""
+    tell(biller, "wal", kind, f"wallet_{biller.customer}", more, f"{kind}: {more}")
