@@ -125,10 +125,10 @@ class Worker:
             self.process.send_signal(how)
         try:
             return self.process.wait(40)
-        except subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired as still:
             self.process.kill()
             self.process.wait()
-            raise
+            raise AssertionError(f"{still}:\n{self.log()[-3_000:]}") from still
 
 
 def wait_until(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import cProfile
 import os
 from collections.abc import Iterable
+from typing import Any, cast
 
 from benchmarks.codecs import processing
 from benchmarks.contenders.told import Meter, mark_active, tell_count, told
@@ -90,16 +91,21 @@ def main() -> None:
     mark_active(lambda: _active(app))
     mark_active(lambda: min(_active(app), _warm(app)), "kept")
     profile = os.environ.get("BENCHMARK_PROFILE")
-    if profile is None:
-        run_worker(app, loglevel="WARN")
-        return
+    if profile is not None:
+        _profile(app, profile)
+    run_worker(app, loglevel="WARN")
+
+
+def _profile(app: LaneApp, path: str) -> None:
+    """Profile this thread from now on, until the worker ends; the process ends right after."""
     profiler = cProfile.Profile()
-    profiler.enable()
-    try:
-        run_worker(app, loglevel="WARN")
-    finally:
+
+    async def write(*_: Any, **__: Any) -> None:
         profiler.disable()
-        profiler.dump_stats(profile)
+        profiler.dump_stats(path)
+
+    app.on_before_shutdown.connect(cast(Any, write))
+    profiler.enable()
 
 
 if __name__ == "__main__":

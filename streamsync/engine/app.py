@@ -50,6 +50,17 @@ class LaneApp(faust.App):
 
     lanes: Lanes
     views: Views
+    drain_timeout_s: float
+
+    async def on_stop(self) -> None:
+        """Step 15: what a worker does first when it is asked to end.
+
+        Before anything of Faust's is stopped, which may wait for a broker: the time runs from here
+        on. And before the worker leaves the group: from then on others change what it would show.
+        """
+        _end_within(self.drain_timeout_s)
+        await self.lanes.release()
+        await super().on_stop()
 
 
 def build_app(
@@ -116,16 +127,16 @@ def build_app(
         _add_lane(app, topology, spec)
     app.lanes.membership.session_timeout_s = session_timeout_s
     app.views = Views(app)
+    app.drain_timeout_s = drain_timeout_s
     app.timer(interval=watch.INTERVAL_S, name="hanging transactions")(app.lanes.look_for_hanging)
     add_pages(app)
-    _add_drain(app, drain_timeout_s)
     if clock is not None:
         _add_clock(app, topology, clock)
     return app
 
 
-def _add_drain(app: LaneApp, timeout_s: float) -> None:
-    """What a worker does first when it is asked to end: commit and give up its partitions."""
+def _end_within(timeout_s: float) -> None:
+    """End this process by then, whatever still waits for a broker or a disk."""
 
     def end() -> None:
         log.error(
@@ -134,14 +145,9 @@ def _add_drain(app: LaneApp, timeout_s: float) -> None:
         )  # fmt: skip
         os._exit(1)
 
-    async def begin(_app: Any, *_: Any, **__: Any) -> None:
-        timer = threading.Timer(timeout_s, end)
-        timer.daemon = True
-        timer.start()
-        # Before the worker leaves the group: from then on others change what it would show.
-        await app.lanes.release()
-
-    app.on_before_shutdown.connect(cast(Any, begin))
+    timer = threading.Timer(timeout_s, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _add_lane(app: LaneApp, topology: Topology, spec: LaneSpec) -> None:
@@ -211,4 +217,9 @@ def run_worker(app: LaneApp, *, loglevel: str = "INFO", **settings: Any) -> None
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     worker = app.Worker(loglevel=loglevel, redirect_stdouts=False, **settings)
-    worker.execute_from_commandline()
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as ended:
+        # Threads that still wait for a broker have nothing left to write; Python would join them.
+        logging.shutdown()
+        os._exit(int(ended.code or 0))

@@ -69,9 +69,7 @@ class LaneRuntime:
 
     @property
     def store(self) -> LaneStore:
-        store = self._store()
-        store.before_close = self._lanes.release
-        return store
+        return self._store()
 
     @property
     def changelog(self) -> Changelog:

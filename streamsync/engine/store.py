@@ -16,7 +16,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -120,9 +120,6 @@ def _memory() -> tuple[Any, Any]:
 
 class LaneStore(rocksdb.Store):
     """The store of a lane's table."""
-
-    before_close: Callable[[], Awaitable[None]] | None = None
-    """Step 15: the last commit must come while the databases are still open."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -258,11 +255,6 @@ class LaneStore(rocksdb.Store):
         for key, value in super()._visible_items(db):
             if not key.startswith(b"\0"):  # the engine's own
                 yield key, value
-
-    async def stop(self) -> None:
-        if self.before_close is not None:
-            await self.before_close()
-        await super().stop()
 
     def _db_for_partition(self, partition: int) -> Any:
         # Threads of recovery, standbys and views; a second open would find the first one's lock.

@@ -57,7 +57,8 @@ class LaneRecovery(Recovery):
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         def still_ours() -> bool:
-            return bool(self.app.consumer_generation_id == generation_id)
+            # A worker that ends has given up its partitions for good.
+            return not self.app.should_stop and self.app.consumer_generation_id == generation_id
 
         self._check_assignment()
         await super().on_recovery_completed(generation_id)
