@@ -7,13 +7,13 @@ copied, with one profile per basis and rounding, and each entity books by two of
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 import shutil
 import tempfile
 from collections.abc import Mapping
 from datetime import date, timedelta
 from functools import lru_cache
-from itertools import product
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -33,6 +33,7 @@ ROUNDINGS = ("last_absorbs", "largest_remainder", "cumulative_round")
 STARTS = ("document_date", "later_of_both", "month_start", "next_month_start", "mid_month")
 SHIPPED = ("stripe", "payment_triggered", "lago", "chargebee", "netsuite_style")
 TREATMENTS = ("prospective", "retrospective", "point_in_time")
+REVALUED = ("revaluation: never", "revaluation: next_period", "revaluation: settlement")
 STOPS = ("refund", "credit", "release", "schedule_stands")
 Words = Mapping[str, Mapping[str, object]]
 """What a profile says beside what it extends."""
@@ -59,7 +60,7 @@ def _listed() -> dict[str, object]:
 def _profiles() -> dict[str, Words]:
     """Every basis with every rounding; every start, release and treatment of credits."""
     found: dict[str, Words] = {name: {} for name in SHIPPED}
-    for basis, rounding in product(BASES, ROUNDINGS):
+    for basis, rounding in itertools.product(BASES, ROUNDINGS):
         found[f"{basis}_{rounding}"] = {"schedule": {"basis": basis, "rounding": rounding}}
     for place, start in enumerate(STARTS):
         words = {"start": start, "basis": BASES[place % 4], "rounding": ROUNDINGS[place % 3]}
@@ -137,7 +138,8 @@ def company(number: int) -> tuple[Company, oracle.Company]:
     # A rate holds long enough for one every fifteen days.
     text = (ACME / "currency.yaml").read_text(encoding="utf-8")
     text = text.replace("rate_age_days_max: 7", "rate_age_days_max: 20")
-    text = re.sub(r"revaluation: \w+", "revaluation: never", text)
+    ways = itertools.count(number)
+    text = re.sub(r"revaluation: \w+", lambda _: REVALUED[next(ways) % len(REVALUED)], text)
     (folder / "currency.yaml").write_text(text, encoding="utf-8")
     rows, used = ["policies:"], set[str]()
     for place, entity in enumerate(sorted(oracle.acme().entities)):
