@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from streamsync.contracts.choice import CodecName, CodecUnavailable, chosen, record_classes
 from streamsync.contracts.codec import Contracts
 from streamsync.contracts.schemas import load_schemas
+from streamsync.core.by_name import by_name
 
 SCHEMAS = load_schemas()
 CLASSES = record_classes()
@@ -40,17 +41,37 @@ def contracts(codec: CodecName) -> Contracts:
 
 def any_record(name: str) -> st.SearchStrategy[Any]:
     """Any record of a schema."""
-    return _values(SCHEMAS[name]).map(lambda told: msgspec.convert(told, CLASSES[name]))
+    return _values(SCHEMAS[name]).map(partial(record_of, name))
 
 
 def random_record(name: str, rng: random.Random) -> Any:
     """A record of a schema, much quicker than by hypothesis."""
-    return msgspec.convert(_random(SCHEMAS[name], rng), CLASSES[name])
+    return record_of(name, _random(SCHEMAS[name], rng))
+
+
+def record_of(name: str, told: Mapping[str, Any]) -> Any:
+    """The record of plain values."""
+    return msgspec.convert(_listed(SCHEMAS[name], told), CLASSES[name])
+
+
+def _listed(node: Any, told: Any) -> Any:
+    """Plain values with records as arrays, as msgspec takes them for these classes."""
+    if told is None:
+        return None
+    if isinstance(node, str):
+        return told if node in _EDGES else _listed(_named(node), told)
+    if isinstance(node, list):
+        return _listed(next(one for one in node if one != "null"), told)
+    if node["type"] == "array":
+        return [_listed(node["items"], one) for one in told]
+    if node["type"] == "map":
+        return told
+    return [_listed(field["type"], told[field["name"]]) for field in node["fields"]]
 
 
 def written(name: str, record: Any, rng: random.Random | None = None) -> bytes:
     """The Avro body of a record; with `rng`, arrays and maps in blocks of any kind."""
-    told = msgspec.to_builtins(record, builtin_types=(bytes,))
+    told = by_name(record)
     return b"".join(_written(SCHEMAS[name], told, rng))
 
 

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
+from streamsync.core.by_name import by_name
 from streamsync.core.facts import BillingEvent, Fact
 from streamsync.core.figures import owed_amount
 from streamsync.core.reasons import SourceClass, strongest
@@ -284,7 +285,7 @@ def _fewer(fact: Fact, other: Fact) -> Fact:
 
 def _conflict(stored: FactRow, told: Fact) -> str:
     differing = []
-    before, after = msgspec.to_builtins(stored.fact), msgspec.to_builtins(told)
+    before, after = by_name(stored.fact), by_name(told)
     for name, value in before.items():
         if name != "customer" and after[name] != value:
             differing.append(f"{name}: {_short(value)} stands, {_short(after[name])} told")

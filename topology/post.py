@@ -133,7 +133,7 @@ def _advance(
     """
     where = row_key(placed.account, placed.document, key)
     if row.in_flight is not None:
-        blocked = row.in_flight.target_hash != target.content_hash
+        blocked = row.in_flight.command.content_hash != target.content_hash
         if blocked != row.blocked:
             turn.shard.put(POSTING, where, msgspec.structs.replace(row, blocked=blocked))
         return None
@@ -156,7 +156,8 @@ def _advance(
     if wrong:
         _report_invalid(turn, command, wrong)
         return None
-    flight = InFlight(command, target.content_hash, target.lines)
+    own = command.lines is target.lines
+    flight = InFlight(command, None if own else target.lines)
     after = msgspec.structs.replace(
         row,
         revision=command.revision,

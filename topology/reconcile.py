@@ -63,7 +63,7 @@ def receive_confirmation(turn: Turn, confirmation: PostingConfirmation) -> None:
         after = msgspec.structs.replace(
             row,
             in_flight=None,
-            refused_hash=flight.target_hash,
+            refused_hash=flight.command.content_hash,
             refused_command=flight.command,
             period_refused=_period_refused(confirmation),
         )
@@ -112,7 +112,7 @@ def _accepted(flight: InFlight, confirmation: PostingConfirmation) -> Accepted:
     return Accepted(
         command.revision,
         command.command_id,
-        flight.target_hash,
+        command.content_hash,
         command.entity,
         command.ledger,
         command.target_erp,
@@ -120,7 +120,7 @@ def _accepted(flight: InFlight, confirmation: PostingConfirmation) -> Accepted:
         command.original_period,
         command.period,
         command.posting_date,
-        flight.target_lines,
+        command.lines if flight.target_lines is None else flight.target_lines,
         command.fx,
         confirmation.erp_document_number or confirmation.erp_document_id,
     )

@@ -129,11 +129,14 @@ class Accepted(msgspec.Struct, frozen=True, array_like=True):
 
 
 class InFlight(msgspec.Struct, frozen=True, array_like=True):
-    """The one revision under way, and what the books will hold once it is accepted."""
+    """The one revision under way.
+
+    `target_lines`: what the books will hold once it is accepted, where that is not the command's
+    own lines (an adjustment tells the difference only).
+    """
 
     command: PostingCommand
-    target_hash: str
-    target_lines: tuple[PostingLine, ...]
+    target_lines: tuple[PostingLine, ...] | None = None
     missing: bool = False
 
 

@@ -236,7 +236,7 @@ def _command(  # noqa: PLR0917 -- what a summary is made of
 
 def _send(turn: Turn, command: PostingCommand) -> None:
     key = command.idempotency_key
-    flight = InFlight(command, command.content_hash, command.lines)
+    flight = InFlight(command)
     row = PostingRow(command.fact_id, command.purpose, revision=command.revision, in_flight=flight)
     where = row_key(command.account, command.document, key)
     turn.shard.put(POSTING, where, row)

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar
 
-import msgspec
-
+from streamsync.core.by_name import by_name
 from streamsync.core.reasons import SourceClass
 from streamsync.core.receivables import roll_forwards
 from streamsync.engine.rows import RowType
@@ -66,8 +65,8 @@ def account(shard: Readable, name: str) -> Json | None:
         return None
     return {
         "account": name,
-        "customer": msgspec.to_builtins(known.crm) if known and known.crm else None,
-        "billing_profile": msgspec.to_builtins(known.profile) if known and known.profile else None,
+        "customer": by_name(known.crm) if known and known.crm else None,
+        "billing_profile": by_name(known.profile) if known and known.profile else None,
         "subscriptions": [key.rsplit("|", 1)[1] for key, _ in shard.scan(SUBSCRIPTION, prefix)],
         "documents": documents,
         "collection": {
@@ -82,7 +81,7 @@ def account(shard: Readable, name: str) -> Json | None:
                 "class": row.outcome,
                 "reason": row.reason,
                 "detail": row.detail,
-                "position": msgspec.to_builtins(row.position),
+                "position": by_name(row.position),
                 "correlation_id": row.correlation_id,
             }
             for row in sources
@@ -108,7 +107,7 @@ def subscription(shard: Readable, name: str, subscription_id: str) -> Json | Non
     return {
         "account": name,
         "subscription": subscription_id,
-        "state": msgspec.to_builtins(row.state) if row.state else None,
+        "state": by_name(row.state) if row.state else None,
         "running": sums,
     }
 
@@ -140,8 +139,8 @@ def document(shard: Readable, name: str, document_id: str) -> Json | None:
                 "reason": fact.reason,
                 "source_event_id": fact.source_event_id,
                 "correlation_id": fact.correlation_id,
-                "position": msgspec.to_builtins(fact.position),
-                "fact": msgspec.to_builtins(fact.fact),
+                "position": by_name(fact.position),
+                "fact": by_name(fact.fact),
             }
             for fact in facts
         ],
@@ -166,9 +165,9 @@ def _posting(key: str, row: PostingRow) -> Json:
         "status": status,
         "revision": row.revision,
         "missing": bool(flight and flight.missing),
-        "accepted": msgspec.to_builtins(row.accepted) if row.accepted else None,
-        "in_flight": msgspec.to_builtins(flight.command) if flight else None,
-        "refused": msgspec.to_builtins(row.refused_command) if row.refused_hash else None,
+        "accepted": by_name(row.accepted) if row.accepted else None,
+        "in_flight": by_name(flight.command) if flight else None,
+        "refused": by_name(row.refused_command) if row.refused_hash else None,
     }
 
 
@@ -176,7 +175,7 @@ def exceptions(shard: Readable, name: str | None = None, *, state: str = "detect
     """Exceptions of an account, or of the whole shard, in one state."""
     prefix = row_key(name, "") if name is not None else ""
     found = [
-        msgspec.to_builtins(record)
+        by_name(record)
         for _, record in shard.scan(EXCEPTION, prefix)
         if state in ("all", record.state)
     ]
@@ -188,8 +187,8 @@ def totals(shard: Readable, tenant: str, entity: str, period: str | None = None)
     book = shard.get(BOOK, row_key(tenant, entity))
     if book is None:
         return None
-    shown: Json = msgspec.to_builtins(book)
-    shown["roll_forwards"] = [msgspec.to_builtins(one) for one in roll_forwards(book.roles)]
+    shown: Json = by_name(book)
+    shown["roll_forwards"] = [by_name(one) for one in roll_forwards(book.roles)]
     if period is not None:
         shown["lines"] = [line for line in shown["lines"] if line["period"] == period]
         for name in ("roles", "roll_forwards", "taxes"):
@@ -219,7 +218,7 @@ def restatements(shard: Readable) -> Json:
         "restatements": [
             {
                 "tenant": key.split("|", 1)[0],
-                "job": msgspec.to_builtins(row.job),
+                "job": by_name(row.job),
                 "documents_seen": row.seen,
                 "documents_rebooked": row.moved,
                 "done": row.done,

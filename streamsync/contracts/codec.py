@@ -93,17 +93,17 @@ class Contracts:
         self._today: dict[str, _Today] = {}
         compiled = chosen(codec)
         self.codec = "fastavro" if compiled is None else "compiled"
-        classes = record_classes()
+        self._classes = record_classes()
         for name, schema in load_schemas().items():
-            if name not in classes:
+            if name not in self._classes:
                 continue
             subject = f"{schema['namespace']}.{name}"
             schema_id = registry.register(subject, schema)
             header = _HEADER.pack(_MAGIC, schema_id)
             made = None if compiled is None else compiled.record_codec(name, header)
-            writer = FastavroWriter(schema, header, classes)
-            self._written[classes[name]] = _Written(header, made or writer, writer)
-            self._today[subject] = _Today(schema, _canonical(schema), made, classes[name])
+            writer, cls = FastavroWriter(schema, header, self._classes), self._classes[name]
+            self._written[cls] = _Written(header, made or writer, writer)
+            self._today[subject] = _Today(schema, _canonical(schema), made, cls)
             self._readers[schema_id] = self._reading(schema, subject)
 
     @classmethod
@@ -170,7 +170,7 @@ class Contracts:
         today = self._today[subject]
         # Versions that differ in their documentation only are one to the codecs.
         same = _canonical(writer) == today.canonical
-        reader = FastavroReader(writer, None if same else today.schema, today.cls)
+        reader = FastavroReader(writer, None if same else today.schema, self._classes)
         return _Read(today.codec if same and today.codec else reader, reader, today.cls)
 
 

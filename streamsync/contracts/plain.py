@@ -1,9 +1,11 @@
-"""A record as the plain values of its schema, or what in it does not fit.
+"""A record as the plain values of its schema, or what in it does not fit; and back.
 
 Problem: fastavro writes what it is given: a number of 40 bits as an int, True as 1, an object of
 another class with the same fields. How: a function for each type of the schema checks a value and
 gives what fastavro is to write. The compiled codec keeps the same rules in C; this also tells its
 refusals apart. No value is repeated: it may be personal.
+
+The way back takes what fastavro has read by a schema, so it checks nothing.
 """
 
 from __future__ import annotations
@@ -127,6 +129,34 @@ def _int(told: Any) -> int:
 
 def _misfit(told: Any, wanted: str) -> Misfit:
     return Misfit(f"{type(told).__name__} where {wanted} belongs")
+
+
+def from_plain(node: Any, classes: Mapping[str, type]) -> Plain:
+    """The function that makes a record of the plain values of its schema."""
+    return _from_plain(node, classes, {})
+
+
+def _from_plain(node: Any, classes: Mapping[str, type], named: dict[str, Plain]) -> Plain:
+    if isinstance(node, str):
+        return named.get(node, _as_it_is)
+    if isinstance(node, list):
+        (value,) = [_from_plain(one, classes, named) for one in node if one != "null"]
+        return lambda told: None if told is None else value(told)
+    if node["type"] == "array":
+        item = _from_plain(node["items"], classes, named)
+        return lambda told: tuple([item(one) for one in told])
+    if node["type"] == "map":
+        return _as_it_is  # all of them are of texts
+    cls = classes[node["name"]]
+    fields = [(one["name"], _from_plain(one["type"], classes, named)) for one in node["fields"]]
+    made = named[f"{node['namespace']}.{node['name']}"] = lambda told: cls(
+        **{name: field(told[name]) for name, field in fields}
+    )
+    return made
+
+
+def _as_it_is(told: Any) -> Any:
+    return told
 
 
 _PRIMITIVES: dict[str, Plain] = {

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import fastavro
-import msgspec
 from fastavro.types import AvroMessage
 
-from streamsync.contracts.plain import plain
+from streamsync.contracts.plain import from_plain, plain
 from streamsync.contracts.walk import whole_walk
 
 HEADER_SIZE = 5
@@ -49,12 +48,15 @@ class FastavroReader:
     """Reads what was written with one schema as a record of today."""
 
     def __init__(
-        self, writer: Mapping[str, Any], today: Mapping[str, Any] | None, cls: type
+        self,
+        writer: Mapping[str, Any],
+        today: Mapping[str, Any] | None,
+        classes: Mapping[str, type],
     ) -> None:
         self._writer = parsed(writer)
         self._today = None if today is None else parsed(today)
         self._check = whole_walk(writer)
-        self._cls = cls
+        self._record = from_plain(writer if today is None else today, classes)
 
     def decode(self, data: bytes) -> Any:
         """The record after the header; `Misfit` or a library's exception for anything else."""
@@ -62,4 +64,4 @@ class FastavroReader:
         body = io.BytesIO(data)
         body.seek(HEADER_SIZE)
         told: AvroMessage = fastavro.schemaless_reader(body, self._writer, self._today)
-        return msgspec.convert(told, self._cls)
+        return self._record(told)

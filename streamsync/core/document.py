@@ -39,7 +39,7 @@ class CannotReduce(Exception):
         self.detail = detail
 
 
-class LineLeft(Struct, frozen=True):
+class LineLeft(Struct, frozen=True, array_like=True):
     """One line: its service, and what earlier facts left of it.
 
     `plan`: None for a line that was revenue at once.
@@ -131,7 +131,7 @@ class Taken(Struct, frozen=True):
         return sum(part.amount_minor for part in (*self.released, *self.unreleased, *self.tax))
 
 
-class Issued(Struct, frozen=True):
+class Issued(Struct, frozen=True, array_like=True):
     """An issued document: the day, its gross and tax (signed), and its lines in line order."""
 
     fact: Fact

@@ -12,7 +12,7 @@ from msgspec import Struct
 from streamsync.core.records import SourcePosition
 
 
-class LineTax(Struct, frozen=True, kw_only=True):
+class LineTax(Struct, frozen=True, kw_only=True, array_like=True):
     """One tax on one line."""
 
     tax_code: str
@@ -23,7 +23,7 @@ class LineTax(Struct, frozen=True, kw_only=True):
     amount_minor: int
 
 
-class InvoiceLine(Struct, frozen=True, kw_only=True):
+class InvoiceLine(Struct, frozen=True, kw_only=True, array_like=True):
     """One line of a billing document, tax and discount already taken out of amount_minor."""
 
     line_no: int
@@ -44,7 +44,7 @@ class InvoiceLine(Struct, frozen=True, kw_only=True):
     segment: str | None = None
 
 
-class Invoice(Struct, frozen=True, kw_only=True):
+class Invoice(Struct, frozen=True, kw_only=True, array_like=True):
     """An invoice as it was finalised, or as it stood when it was paid."""
 
     number: str | None = None
@@ -59,7 +59,7 @@ class Invoice(Struct, frozen=True, kw_only=True):
     lines: tuple[InvoiceLine, ...] = ()
 
 
-class BalanceFee(Struct, frozen=True, kw_only=True):
+class BalanceFee(Struct, frozen=True, kw_only=True, array_like=True):
     """One fee inside a balance transaction."""
 
     kind: str
@@ -67,7 +67,7 @@ class BalanceFee(Struct, frozen=True, kw_only=True):
     amount_minor: int
 
 
-class BalanceTransaction(Struct, frozen=True, kw_only=True):
+class BalanceTransaction(Struct, frozen=True, kw_only=True, array_like=True):
     """How one movement changed the processor's balance, in the currency of settlement."""
 
     balance_transaction_id: str
@@ -83,7 +83,7 @@ class BalanceTransaction(Struct, frozen=True, kw_only=True):
     fees: tuple[BalanceFee, ...] = ()
 
 
-class Charge(Struct, frozen=True, kw_only=True):
+class Charge(Struct, frozen=True, kw_only=True, array_like=True):
     """Money that a processor took from a customer's means of payment."""
 
     charge: str
@@ -95,7 +95,7 @@ class Charge(Struct, frozen=True, kw_only=True):
     balance: BalanceTransaction | None = None
 
 
-class Payment(Struct, frozen=True, kw_only=True):
+class Payment(Struct, frozen=True, kw_only=True, array_like=True):
     """Money that settles a document, or part of it. `amount_minor` is cumulative for the whole
     document unless `part` is true.
     """
@@ -112,7 +112,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     charge: Charge | None = None
 
 
-class Refund(Struct, frozen=True, kw_only=True):
+class Refund(Struct, frozen=True, kw_only=True, array_like=True):
     """Money given back for a charge, or that came back because a refund failed."""
 
     refund_id: str | None = None
@@ -124,7 +124,7 @@ class Refund(Struct, frozen=True, kw_only=True):
     balance: BalanceTransaction | None = None
 
 
-class Dispute(Struct, frozen=True, kw_only=True):
+class Dispute(Struct, frozen=True, kw_only=True, array_like=True):
     """A customer's objection to a charge. `movements`: the withdrawals, the returns or, for the
     other kinds, all of them; empty when the payload holds none.
     """
@@ -139,7 +139,7 @@ class Dispute(Struct, frozen=True, kw_only=True):
     movements: tuple[BalanceTransaction, ...] = ()
 
 
-class Payout(Struct, frozen=True, kw_only=True):
+class Payout(Struct, frozen=True, kw_only=True, array_like=True):
     """Money moved between the processor's balance and a bank account."""
 
     payout_id: str
@@ -151,7 +151,7 @@ class Payout(Struct, frozen=True, kw_only=True):
     balance: BalanceTransaction | None = None
 
 
-class Collection(Struct, frozen=True, kw_only=True):
+class Collection(Struct, frozen=True, kw_only=True, array_like=True):
     """Where the collection of a document stands after an event."""
 
     attempts: int | None = None
@@ -161,14 +161,14 @@ class Collection(Struct, frozen=True, kw_only=True):
     overdue: bool
 
 
-class CreditNoteLine(Struct, frozen=True, kw_only=True):
+class CreditNoteLine(Struct, frozen=True, kw_only=True, array_like=True):
     """One line of a credit note."""
 
     invoice_line_id: str | None = None
     amount_minor: int
 
 
-class CreditNote(Struct, frozen=True, kw_only=True):
+class CreditNote(Struct, frozen=True, kw_only=True, array_like=True):
     """A credit note on an invoice."""
 
     credit_note_id: str
@@ -181,7 +181,7 @@ class CreditNote(Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class ContractSegment(Struct, frozen=True, kw_only=True):
+class ContractSegment(Struct, frozen=True, kw_only=True, array_like=True):
     """A performance obligation of a contract, or the part of one that a modification began."""
 
     segment_id: str
@@ -194,7 +194,7 @@ class ContractSegment(Struct, frozen=True, kw_only=True):
     product: str | None = None
 
 
-class Contract(Struct, frozen=True, kw_only=True):
+class Contract(Struct, frozen=True, kw_only=True, array_like=True):
     """What was agreed when a contract was signed, or how it was modified."""
 
     segments: tuple[ContractSegment, ...] = ()
@@ -207,7 +207,7 @@ class Contract(Struct, frozen=True, kw_only=True):
     service_to_ms: int | None = None
 
 
-class Usage(Struct, frozen=True, kw_only=True):
+class Usage(Struct, frozen=True, kw_only=True, array_like=True):
     """How much was used, on the day of the fact. The price is looked up in the company's prices."""
 
     meter: str
@@ -218,7 +218,7 @@ class Usage(Struct, frozen=True, kw_only=True):
     product: str | None = None
 
 
-class WalletMovement(Struct, frozen=True, kw_only=True):
+class WalletMovement(Struct, frozen=True, kw_only=True, array_like=True):
     """A top-up or expiry of a prepaid wallet."""
 
     amount_minor: int | None = None
@@ -226,7 +226,7 @@ class WalletMovement(Struct, frozen=True, kw_only=True):
     gateway_reference: str | None = None
 
 
-class IntercompanySale(Struct, frozen=True, kw_only=True):
+class IntercompanySale(Struct, frozen=True, kw_only=True, array_like=True):
     """A sale between two entities of one company."""
 
     seller: str
@@ -235,7 +235,7 @@ class IntercompanySale(Struct, frozen=True, kw_only=True):
     product: str | None = None
 
 
-class AdjustedTax(Struct, frozen=True, kw_only=True):
+class AdjustedTax(Struct, frozen=True, kw_only=True, array_like=True):
     """By how much one tax of a document was too low, or too high."""
 
     tax_code: str
@@ -246,7 +246,7 @@ class AdjustedTax(Struct, frozen=True, kw_only=True):
     line_id: str | None = None
 
 
-class TaxAdjustment(Struct, frozen=True, kw_only=True):
+class TaxAdjustment(Struct, frozen=True, kw_only=True, array_like=True):
     """The tax of an issued invoice put right, without a change of its net."""
 
     direction: str
@@ -254,7 +254,7 @@ class TaxAdjustment(Struct, frozen=True, kw_only=True):
     taxes: tuple[AdjustedTax, ...] = ()
 
 
-class CustomerProfile(Struct, frozen=True, kw_only=True):
+class CustomerProfile(Struct, frozen=True, kw_only=True, array_like=True):
     """What the billing system says of a customer; no personal data."""
 
     country: str | None = None
@@ -263,7 +263,7 @@ class CustomerProfile(Struct, frozen=True, kw_only=True):
     deleted: bool
 
 
-class SubscriptionState(Struct, frozen=True, kw_only=True):
+class SubscriptionState(Struct, frozen=True, kw_only=True, array_like=True):
     """State of a subscription after an event."""
 
     status: str
@@ -275,7 +275,7 @@ class SubscriptionState(Struct, frozen=True, kw_only=True):
     cancel_at_ms: int | None = None
 
 
-class Fact(Struct, frozen=True, kw_only=True):
+class Fact(Struct, frozen=True, kw_only=True, array_like=True):
     """One thing that happened to one document, customer or subscription. Identity: fact_id within
     the account.
     """
@@ -304,7 +304,7 @@ class Fact(Struct, frozen=True, kw_only=True):
     subscription_state: SubscriptionState | None = None
 
 
-class ObjectName(Struct, frozen=True, kw_only=True):
+class ObjectName(Struct, frozen=True, kw_only=True, array_like=True):
     """An object of a billing system that an event ties to its account or document."""
 
     object: str
@@ -312,7 +312,7 @@ class ObjectName(Struct, frozen=True, kw_only=True):
     document_kind: str | None = None
 
 
-class BillingEvent(Struct, frozen=True, kw_only=True):
+class BillingEvent(Struct, frozen=True, kw_only=True, array_like=True):
     """Canonical form of one source record. Exactly one per source record reaches the ledger log,
     also when it has no effect or is refused, so that every record is counted once. Key:
     account|subscription or account|document.
@@ -336,7 +336,7 @@ class BillingEvent(Struct, frozen=True, kw_only=True):
     position: SourcePosition
 
 
-class ObjectLink(Struct, frozen=True, kw_only=True):
+class ObjectLink(Struct, frozen=True, kw_only=True, array_like=True):
     """What an object belongs to, so that records that name only the object find their way. Key:
     tenant/source/object, parts escaped.
     """

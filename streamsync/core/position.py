@@ -17,7 +17,7 @@ from msgspec import Struct
 _BILLED_FIRST, _THEN_EARNED = 0, 1
 
 
-class Billed(Struct, frozen=True, kw_only=True):
+class Billed(Struct, frozen=True, kw_only=True, array_like=True):
     """What one fact of an invoice billed of a segment; below zero when it took back.
 
     `contract`: the contract or usage document that the line names.

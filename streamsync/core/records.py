@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 
-class SourcePosition(Struct, frozen=True, kw_only=True):
+class SourcePosition(Struct, frozen=True, kw_only=True, array_like=True):
     """Where a record stands in a topic: enough to read it again."""
 
     topic: str
@@ -21,7 +21,7 @@ class SourcePosition(Struct, frozen=True, kw_only=True):
     offset: int
 
 
-class RawWebhook(Struct, frozen=True, kw_only=True):
+class RawWebhook(Struct, frozen=True, kw_only=True, array_like=True):
     """A verified webhook exactly as the billing system sent it. Key: the billing account where the
     payload names it, else the source's event id.
     """
@@ -36,7 +36,7 @@ class RawWebhook(Struct, frozen=True, kw_only=True):
     received_at_ms: int
 
 
-class Customer(Struct, frozen=True, kw_only=True):
+class Customer(Struct, frozen=True, kw_only=True, array_like=True):
     """Master data of a customer of one billing account, from the CRM or MDM. Key: account."""
 
     tenant: str
@@ -50,7 +50,7 @@ class Customer(Struct, frozen=True, kw_only=True):
     published_by: str
 
 
-class ReferenceData(Struct, frozen=True, kw_only=True):
+class ReferenceData(Struct, frozen=True, kw_only=True, array_like=True):
     """One item of rules or reference data, in the one order of the control topic."""
 
     tenant: str
@@ -65,7 +65,7 @@ class ReferenceData(Struct, frozen=True, kw_only=True):
     approved_by: str | None = None
 
 
-class Tick(Struct, frozen=True, kw_only=True):
+class Tick(Struct, frozen=True, kw_only=True, array_like=True):
     """The clock of the topology: time is input."""
 
     number: int
@@ -73,7 +73,7 @@ class Tick(Struct, frozen=True, kw_only=True):
     leader: str
 
 
-class PeriodStatus(Struct, frozen=True, kw_only=True):
+class PeriodStatus(Struct, frozen=True, kw_only=True, array_like=True):
     """Status of an accounting period, from the ERP or the close workflow."""
 
     tenant: str
@@ -87,7 +87,7 @@ class PeriodStatus(Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class CommandTax(Struct, frozen=True, kw_only=True):
+class CommandTax(Struct, frozen=True, kw_only=True, array_like=True):
     """Tax attributes of a posting line."""
 
     tax_code: str | None = None
@@ -97,7 +97,7 @@ class CommandTax(Struct, frozen=True, kw_only=True):
     inclusive: bool
 
 
-class PostingLine(Struct, frozen=True, kw_only=True):
+class PostingLine(Struct, frozen=True, kw_only=True, array_like=True):
     """One line of a posting command."""
 
     no: int
@@ -115,7 +115,7 @@ class PostingLine(Struct, frozen=True, kw_only=True):
     counterparty_entity: str | None = None
 
 
-class ForeignExchange(Struct, frozen=True, kw_only=True):
+class ForeignExchange(Struct, frozen=True, kw_only=True, array_like=True):
     """Rate used for the functional amounts."""
 
     rate: str
@@ -125,7 +125,7 @@ class ForeignExchange(Struct, frozen=True, kw_only=True):
     rate_id: str
 
 
-class MappingVersion(Struct, frozen=True, kw_only=True):
+class MappingVersion(Struct, frozen=True, kw_only=True, array_like=True):
     """Which rules produced the command."""
 
     ruleset: str
@@ -133,14 +133,14 @@ class MappingVersion(Struct, frozen=True, kw_only=True):
     rule_ids: tuple[str, ...] = ()
 
 
-class PolicyVersion(Struct, frozen=True, kw_only=True):
+class PolicyVersion(Struct, frozen=True, kw_only=True, array_like=True):
     """Which accounting policy produced the command."""
 
     id: str
     version: str
 
 
-class PostingTotals(Struct, frozen=True, kw_only=True):
+class PostingTotals(Struct, frozen=True, kw_only=True, array_like=True):
     """Totals of a command or an ERP document."""
 
     debit_minor: int
@@ -150,7 +150,7 @@ class PostingTotals(Struct, frozen=True, kw_only=True):
     functional_credit_minor: int
 
 
-class PostingCommand(Struct, frozen=True, kw_only=True):
+class PostingCommand(Struct, frozen=True, kw_only=True, array_like=True):
     """Instruction to an ERP to post one balanced document. Key: account."""
 
     schema_version: int
@@ -192,7 +192,7 @@ class PostingCommand(Struct, frozen=True, kw_only=True):
     producer: SourcePosition
 
 
-class EchoLine(Struct, frozen=True, kw_only=True):
+class EchoLine(Struct, frozen=True, kw_only=True, array_like=True):
     """A line as the ERP holds it."""
 
     no: int
@@ -201,7 +201,7 @@ class EchoLine(Struct, frozen=True, kw_only=True):
     amount_minor: int
 
 
-class PostingError(Struct, frozen=True, kw_only=True):
+class PostingError(Struct, frozen=True, kw_only=True, array_like=True):
     """Why an ERP refused or did not answer."""
 
     canonical_code: str
@@ -210,7 +210,7 @@ class PostingError(Struct, frozen=True, kw_only=True):
     retryable: bool
 
 
-class PostingConfirmation(Struct, frozen=True, kw_only=True):
+class PostingConfirmation(Struct, frozen=True, kw_only=True, array_like=True):
     """What became of a command in the ERP. Key: account of the command."""
 
     schema_version: int
@@ -241,7 +241,7 @@ class PostingConfirmation(Struct, frozen=True, kw_only=True):
     raw_ref: str | None = None
 
 
-class ExceptionRecord(Struct, frozen=True, kw_only=True):
+class ExceptionRecord(Struct, frozen=True, kw_only=True, array_like=True):
     """A mismatch, rejection or waiting entry, each time its state changes. Key: account."""
 
     exception_id: str
@@ -267,7 +267,7 @@ class ExceptionRecord(Struct, frozen=True, kw_only=True):
     position: SourcePosition
 
 
-class DeadLetter(Struct, frozen=True, kw_only=True):
+class DeadLetter(Struct, frozen=True, kw_only=True, array_like=True):
     """A record that could not be processed, with all it takes to put it back."""
 
     lane: str
@@ -278,7 +278,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     detail: str
 
 
-class ControlTotal(Struct, frozen=True, kw_only=True):
+class ControlTotal(Struct, frozen=True, kw_only=True, array_like=True):
     """Control figures of one entity, period, currency and purpose."""
 
     period: str
@@ -293,7 +293,7 @@ class ControlTotal(Struct, frozen=True, kw_only=True):
     confirmed_count: int
 
 
-class RoleTotal(Struct, frozen=True, kw_only=True):
+class RoleTotal(Struct, frozen=True, kw_only=True, array_like=True):
     """Movement of an account role of an entity, posting period and currency, by purpose."""
 
     period: str
@@ -306,7 +306,7 @@ class RoleTotal(Struct, frozen=True, kw_only=True):
     functional_credit_minor: int
 
 
-class TaxTotal(Struct, frozen=True, kw_only=True):
+class TaxTotal(Struct, frozen=True, kw_only=True, array_like=True):
     """Movement of a tax on an account role of an entity, posting period and currency."""
 
     period: str
@@ -320,7 +320,7 @@ class TaxTotal(Struct, frozen=True, kw_only=True):
     functional_credit_minor: int
 
 
-class AgeingBucket(Struct, frozen=True, kw_only=True):
+class AgeingBucket(Struct, frozen=True, kw_only=True, array_like=True):
     """Open receivables of an entity by their age at a cut."""
 
     currency: str
@@ -329,7 +329,7 @@ class AgeingBucket(Struct, frozen=True, kw_only=True):
     credit_minor: int
 
 
-class Contribution(Struct, frozen=True, kw_only=True):
+class Contribution(Struct, frozen=True, kw_only=True, array_like=True):
     """Absolute control totals of one partition for one entity at one cut; internal record of the
     ledger log. Key: book/<tenant>/<entity>|contribution.
     """
@@ -346,7 +346,7 @@ class Contribution(Struct, frozen=True, kw_only=True):
     taxes: tuple[TaxTotal, ...] = ()
 
 
-class SummaryMember(Struct, frozen=True, kw_only=True):
+class SummaryMember(Struct, frozen=True, kw_only=True, array_like=True):
     """An entry that posts in summary journals, absolute, by key and revision; internal record."""
 
     tenant: str
@@ -371,14 +371,14 @@ class SummaryMember(Struct, frozen=True, kw_only=True):
     source_event_id: str
 
 
-class Continuation(Struct, frozen=True, kw_only=True):
+class Continuation(Struct, frozen=True, kw_only=True, array_like=True):
     """Long work that goes on in the next step; internal record of the ledger log."""
 
     partition: int
     sequence: int
 
 
-class Totals(Struct, frozen=True, kw_only=True):
+class Totals(Struct, frozen=True, kw_only=True, array_like=True):
     """Books of one entity at one cut, when all partitions have reported it. Key: entity."""
 
     tenant: str

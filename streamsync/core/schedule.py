@@ -35,14 +35,14 @@ _DAYS_OF_A_MONTH: Final = 30
 _BY_DOCUMENT: Final = ("document_date", "later_of_both")
 
 
-class Row(Struct, frozen=True):
+class Row(Struct, frozen=True, array_like=True):
     """Revenue of one slice; below zero for a credit line."""
 
     date: date
     amount_minor: int
 
 
-class Service(Struct, frozen=True):
+class Service(Struct, frozen=True, array_like=True):
     """A service period: its first moment and the first after it, and both as days of a zone.
 
     The day of `start` is served, the day of `end` is not.
@@ -80,7 +80,7 @@ def _begin_ms(day: date, zone: str) -> int:
     return day_end_ms(day - _DAY, zone)
 
 
-class Slice(Struct, frozen=True):
+class Slice(Struct, frozen=True, array_like=True):
     """A part of a service: the day on which it is revenue, its weight, and whether it is one of
     several even ones.
     """
@@ -129,7 +129,7 @@ def _unknown_name(method: Method) -> str | None:
     return next((name for name, known in named if name not in known), None)
 
 
-class Plan(Struct, frozen=True):
+class Plan(Struct, frozen=True, array_like=True):
     """The slices of one line in the order of their dates, the rounding that spreads amounts over
     them, and the service's first day and first day after it.
     """

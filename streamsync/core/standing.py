@@ -30,7 +30,7 @@ _NOTHING: Final = frozenset({"payment_failed"})
 _SETTLED: Final = ("receivable", "customer_balance")
 
 
-class Standing(Struct, frozen=True):
+class Standing(Struct, frozen=True, array_like=True):
     """A document after all its facts.
 
     `at_ms`, `fact_id`: the latest fact's place in the order. `paid`: one part payment with the sum

@@ -12,8 +12,7 @@ from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 
-import msgspec
-
+from streamsync.core.by_name import by_name
 from streamsync.core.money import exponent
 from streamsync.core.records import Customer
 from streamsync.governance import load_company, load_rates
@@ -70,7 +69,7 @@ def _life(case: str) -> tuple[Life, int]:
 
 
 def _told(known: Sequence[Customer]) -> list[dict[str, object]]:
-    return [msgspec.to_builtins(one) for one in known]
+    return [by_name(one) for one in known]
 
 
 def _running(entries: Sequence[Mapping[str, object]]) -> dict[str, dict[Where, Decimal]]:

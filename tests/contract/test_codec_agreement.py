@@ -11,13 +11,13 @@ from enum import StrEnum
 from typing import Any
 
 import fastavro
-import msgspec
 import pytest
 from hypothesis import given, settings
 from msgspec import structs
 
 from streamsync.contracts import Contracts, InMemoryRegistry
 from streamsync.contracts.choice import CodecName
+from streamsync.core.by_name import by_name
 from streamsync.core.records import PostingLine, SourcePosition, Tick
 from tests.codec_records import CODECS, SCHEMAS, any_record, contracts, random_record, written
 
@@ -39,7 +39,7 @@ def test_both_codecs_write_what_fastavro_writes_and_read_it_back(name: str) -> N
     @given(any_record(name))
     def agree(record: Any) -> None:
         body = io.BytesIO()
-        told = msgspec.to_builtins(record, builtin_types=(bytes,))
+        told = by_name(record)
         fastavro.schemaless_writer(body, parsed, told)
         data = compiled.encode(record)
         assert data[5:] == body.getvalue() == written(name, record)
@@ -131,7 +131,7 @@ def test_another_writers_schema_is_resolved_to_todays(name: CodecName) -> None:
         }
     )  # fmt: skip
     new_id = registry.register("streamsync.Tick", newer)
-    told = msgspec.to_builtins(TICK) | {"skew": 0.5, "zones": {"a": None, "b": 1.5, "c": ["B"]}}
+    told = by_name(TICK) | {"skew": 0.5, "zones": {"a": None, "b": 1.5, "c": ["B"]}}
     assert codec.decode(framed(new_id, newer, told)) == TICK
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import io
 import struct
+from functools import partial
 from typing import Any
 
 import fastavro
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from streamsync.contracts import ContractError, Contracts, InMemoryRegistry
 from streamsync.contracts.schemas import load_schemas
 from streamsync.core import facts, records
+from streamsync.core.by_name import by_name
 from streamsync.core.records import PostingConfirmation, Tick
+from tests.codec_records import record_of
 
 SCHEMAS = load_schemas()
 CODEC = Contracts.in_memory()
@@ -52,7 +54,7 @@ def values(avro: Any, known: dict[str, Any]) -> st.SearchStrategy[Any]:
 
 
 def any_record(name: str) -> st.SearchStrategy[Any]:
-    return values(SCHEMAS[name], {}).map(lambda told: msgspec.convert(told, CLASSES[name]))
+    return values(SCHEMAS[name], {}).map(partial(record_of, name))
 
 
 def decoded_or_reason(codec: Contracts, data: bytes) -> Any:
@@ -166,7 +168,7 @@ def test_what_an_older_release_wrote_is_read_with_the_defaults() -> None:
     older = without(schema, "raw_ref", "erp_added_lines", "correlation_id")
     registry = InMemoryRegistry()
     old_id = registry.register("streamsync.PostingConfirmation", older)
-    told = msgspec.to_builtins(confirmation())
+    told = by_name(confirmation())
     data = framed(old_id, older, {field["name"]: told[field["name"]] for field in older["fields"]})
     codec = Contracts(registry)
     codec.load_history()
@@ -185,7 +187,7 @@ def test_what_a_newer_release_wrote_is_read_without_its_new_fields() -> None:
     ]
     # Registered only now: this program runs on while the next release starts beside it.
     new_id = registry.register("streamsync.Tick", newer)
-    told = msgspec.to_builtins(TICK) | {"skew_ms": 5}
+    told = by_name(TICK) | {"skew_ms": 5}
     assert codec.decode(framed(new_id, newer, told)) == TICK
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 
 from streamsync.contracts import (
@@ -23,6 +22,7 @@ from streamsync.contracts import (
     SchemaRegistry,
 )
 from streamsync.contracts.schemas import load_schemas
+from streamsync.core.by_name import by_name
 from streamsync.core.records import Tick
 from tests.contract.test_contracts_codec import framed
 
@@ -117,7 +117,7 @@ def test_a_running_program_reads_what_the_next_release_writes(registry: str) -> 
     record = running.decode(
         framed(new_id, newer, {"partition": 3, "sequence": 4, "why": "month end"})
     )
-    assert msgspec.to_builtins(record) == {"partition": 3, "sequence": 4}
+    assert by_name(record) == {"partition": 3, "sequence": 4}
     with pytest.raises(ContractError) as unknown:
         running.decode(b"\x00\x7f\xff\xff\xf0\x00")
     assert unknown.value.reason == "schema_unknown"

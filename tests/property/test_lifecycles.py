@@ -222,6 +222,8 @@ def test_any_order_of_any_life_ends_in_the_oracles_books() -> None:
         "usage_recorded",
         "discounts",
         "wallet_topped_up",
+        "fx_revalued",
+        "fx_revaluation_reversed",
         *ENTITIES,
     ):
         assert played[common] > played["lives"] / 80, (common, played)

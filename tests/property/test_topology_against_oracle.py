@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-import msgspec
 import pytest
 
+from streamsync.core.by_name import by_name
 from streamsync.core.receivables import roll_forwards
 from streamsync.core.records import Customer
 from streamsync.governance import load_company
@@ -25,7 +25,7 @@ CLASSES = ("posted", "no_entry", "ignored", "waiting", "unknown", "rejected", "d
 
 
 def recompute(bodies: Sequence[bytes], known: Sequence[Customer]) -> dict[str, Any]:
-    return naive.recompute(bodies, [msgspec.to_builtins(one) for one in known], [], today=TODAY)
+    return naive.recompute(bodies, [by_name(one) for one in known], [], today=TODAY)
 
 
 def feed(books: Books, bodies: Sequence[bytes], known: Sequence[Customer]) -> None:
@@ -46,7 +46,7 @@ def totals(books: Books) -> list[dict[str, Any]]:
     rows = []
     for entity in ENTITIES:
         for line in books.totals(entity).lines:
-            row = {"entity": entity} | msgspec.to_builtins(line)
+            row = {"entity": entity} | by_name(line)
             del row["commands_count"], row["confirmed_count"]
             rows.append(row)
     return rows

@@ -11,8 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import date
 
-import msgspec
-
+from streamsync.core.by_name import by_name
 from streamsync.core.records import PostingCommand, PostingConfirmation, Totals
 from tests.ledger_driver import ENTITIES
 from tests.oracle import naive
@@ -30,7 +29,7 @@ Balances = dict[tuple[str, str], int]
 
 def check_books(world: World) -> int:
     """Raise `Broken` at the first broken property; gives the number of commands compared."""
-    customers = [msgspec.to_builtins(one) for one in world.life.customers]
+    customers = [by_name(one) for one in world.life.customers]
     today = date.fromisoformat(LAST_DAY)
     fresh = naive.recompute(world.script.bodies, customers, [], today=today)
     commands = world.commands()
@@ -181,7 +180,7 @@ def _balances(commands: list[PostingCommand], fresh: dict[str, object]) -> None:
 
 def _entries(world: World) -> set[tuple[str, str, str]]:
     """Document, purpose and period of every entry of the recomputation."""
-    customers = [msgspec.to_builtins(one) for one in world.life.customers]
+    customers = [by_name(one) for one in world.life.customers]
     made = naive.journal(world.script.bodies, customers, today=date.fromisoformat(LAST_DAY))
     return {(str(one["document"]), str(one["purpose"]), str(one["period"])) for one in made}
 

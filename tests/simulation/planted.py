@@ -238,7 +238,7 @@ def in_flight_check_removed(stack: ExitStack) -> None:
         turn: Any, placed: Any, document: Any, key: str, row: PostingRow, target: Any, fact: Any
     ) -> None:
         flight = row.in_flight
-        if flight is not None and flight.target_hash != target.content_hash:
+        if flight is not None and flight.command.content_hash != target.content_hash:
             row = msgspec.structs.replace(row, in_flight=None)
         right(turn, placed, document, key, row, target, fact)
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 import pytest
 from msgspec import structs
 from rich.console import Console
 
+from streamsync.core.by_name import by_name
 from streamsync.demo import screen, trace
 from streamsync.demo.evidence import Evidence
 from streamsync.demo.report import chosen_mismatch, make_report
@@ -49,7 +49,7 @@ def test_the_report_equals_the_naive_recomputation(evidence: Evidence) -> None:
     report = make_report(evidence)
     naive = recompute(
         [one.record.body for one in evidence.webhooks],
-        [msgspec.to_builtins(one) for one in evidence.customers],
+        [by_name(one) for one in evidence.customers],
         evidence.manifest,
         today=evidence.today,
     )
@@ -81,7 +81,7 @@ def test_one_call_more_is_noticed(evidence: Evidence) -> None:
     at = next(n for n, body in enumerate(bodies) if b'"usage_recorded"' in body)
     used = json.loads(bodies[at])
     used["usage"]["quantity"] = str(int(used["usage"]["quantity"]) + 1)
-    known = [msgspec.to_builtins(one) for one in evidence.customers]
+    known = [by_name(one) for one in evidence.customers]
     changed = [*bodies[:at], json.dumps(used).encode(), *bodies[at + 1 :]]
     naive = recompute(changed, known, evidence.manifest, today=evidence.today)
     assert make_report(evidence)["totals"] != naive["totals"]
