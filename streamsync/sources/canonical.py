@@ -10,7 +10,7 @@ words of the contracts (`canonical_shapes`), through the same door as every webh
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -162,6 +162,8 @@ def _fact_of(event: Any) -> Fact:
     for place, start, end in _periods(event, ""):
         if end < start:
             raise Refusal("period_end_before_start", f"{place}: {end}, before its start at {start}")
+    if event.invoice is not None:
+        _check_line_ids(event.invoice.lines or ())
     named = {
         "fact_id": event.fact_id or f"{event.kind}:{_identity(event)}",
         "document_kind": event.document_kind or document_kind,
@@ -174,6 +176,15 @@ def _fact_of(event: Any) -> Fact:
 
 
 _FACT_FIELDS: Final = frozenset(Fact.__struct_fields__)
+
+
+def _check_line_ids(lines: Sequence[Any]) -> None:
+    """A line's id is part of the keys of its postings: of two alike an ERP would book one."""
+    first: dict[str, int] = {}
+    for number, line in enumerate(lines):
+        if first.setdefault(line.line_id, number) != number:
+            place = f"invoice.lines[{number}].line_id"
+            raise Refusal("line_repeated", f"{place}: the same as of lines[{first[line.line_id]}]")
 
 
 def _identity(event: Any) -> str:

@@ -157,6 +157,13 @@ def test_layout_and_order_of_keys_do_not_change_an_event() -> None:
         ),
         (
             INVOICE,
+            "invoice.lines",
+            [*INVOICE["invoice"]["lines"], *INVOICE["invoice"]["lines"]],
+            "line_repeated",
+            "invoice.lines[1].line_id: the same as of lines[0]",
+        ),
+        (
+            INVOICE,
             "invoice.lines.0.taxes.0.amount_minor",
             -1,
             "amount_negative",
