@@ -138,7 +138,7 @@ def from_plain(node: Any, classes: Mapping[str, type]) -> Plain:
 
 def _from_plain(node: Any, classes: Mapping[str, type], named: dict[str, Plain]) -> Plain:
     if isinstance(node, str):
-        return named.get(node, _as_it_is)
+        return _as_it_is if node in _PRIMITIVES else named[node]
     if isinstance(node, list):
         (value,) = [_from_plain(one, classes, named) for one in node if one != "null"]
         return lambda told: None if told is None else value(told)
@@ -146,7 +146,8 @@ def _from_plain(node: Any, classes: Mapping[str, type], named: dict[str, Plain])
         item = _from_plain(node["items"], classes, named)
         return lambda told: tuple([item(one) for one in told])
     if node["type"] == "map":
-        return _as_it_is  # all of them are of texts
+        value = _from_plain(node["values"], classes, named)
+        return lambda told: {key: value(one) for key, one in told.items()}
     cls = classes[node["name"]]
     fields = [(one["name"], _from_plain(one["type"], classes, named)) for one in node["fields"]]
     made = named[f"{node['namespace']}.{node['name']}"] = lambda told: cls(

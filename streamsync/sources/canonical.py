@@ -23,7 +23,7 @@ from streamsync.sources import strict_json
 from streamsync.sources.account import account_key, correlation_id
 from streamsync.sources.canonical_shapes import REASON, VERSION, Event, Shape, as_record
 from streamsync.sources.envelope import Envelope
-from streamsync.sources.refusal import Refusal
+from streamsync.sources.refusal import Refusal, first_repeated
 from streamsync.sources.signed_source import SignedSource
 from streamsync.sources.stripe_payload import AMOUNT_MAX, ID_LENGTH_MAX, place_of
 
@@ -180,11 +180,11 @@ _FACT_FIELDS: Final = frozenset(Fact.__struct_fields__)
 
 def _check_line_ids(lines: Sequence[Any]) -> None:
     """A line's id is part of the keys of its postings: of two alike an ERP would book one."""
-    first: dict[str, int] = {}
-    for number, line in enumerate(lines):
-        if first.setdefault(line.line_id, number) != number:
-            place = f"invoice.lines[{number}].line_id"
-            raise Refusal("line_repeated", f"{place}: the same as of lines[{first[line.line_id]}]")
+    ids = [line.line_id for line in lines]
+    index = first_repeated(ids)
+    if index is not None:
+        place = f"invoice.lines[{index}].line_id"
+        raise Refusal("line_repeated", f"{place}: the same as of lines[{ids.index(ids[index])}]")
 
 
 def _identity(event: Any) -> str:

@@ -7,6 +7,8 @@ Nothing else leaves a source.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class Refusal(Exception):
     """`outcome` is rejected, waiting or unknown; `detail` names place and figures, never names,
@@ -18,3 +20,13 @@ class Refusal(Exception):
         self.reason = reason
         self.detail = detail
         self.outcome = outcome
+
+
+def first_repeated(ids: Sequence[str]) -> int | None:
+    """The place of the first id that came before."""
+    seen: set[str] = set()
+    for place, name in enumerate(ids):
+        if name in seen:
+            return place
+        seen.add(name)
+    return None

@@ -21,7 +21,7 @@ from streamsync.core.facts import (
     ObjectName,
     Payment,
 )
-from streamsync.sources.refusal import Refusal
+from streamsync.sources.refusal import Refusal, first_repeated
 from streamsync.sources.stripe_charge import charge_of
 from streamsync.sources.stripe_currency import currency_of
 from streamsync.sources.stripe_money import ChargeObject
@@ -189,12 +189,10 @@ def _check_figures(invoice: IssuedInvoice, found: int, tax: int) -> None:
 
 
 def _check_line_ids(lines: Sequence[Line]) -> None:
-    seen: set[str] = set()
-    for index, line in enumerate(lines):
-        if line.id in seen:
-            place = place_of(("lines", "data", index, "id"))
-            raise Refusal("line_repeated", f"{place}: a line with this id came before")
-        seen.add(line.id)
+    index = first_repeated([line.id for line in lines])
+    if index is not None:
+        place = place_of(("lines", "data", index, "id"))
+        raise Refusal("line_repeated", f"{place}: a line with this id came before")
 
 
 def read_issued(value: object, created_ms: int) -> Fact:
